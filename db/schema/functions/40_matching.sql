@@ -1,0 +1,707 @@
+-- The core: one order meets the book (rules 6 to 14), and everything that follows from it is written (rules 15 to 19, 21).
+--
+-- The caller holds the lock of the instrument (its row in internal.books), so the book stands still. internal.work then
+--   1. walks the other side as far as the order can reach, and so knows who may take part;
+--   2. locks those accounts in id order: with instruments before accounts, always, no two requests can wait for each other;
+--   3. matches in memory;
+--   4. writes all of it in one statement.
+-- Nothing is written before the order is decided, so a refusal has nothing to undo.
+
+create or replace function internal.lock_market(p_instrument_id bigint) returns internal.market
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_market internal.market;
+begin
+    select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
+    into v_market
+    from internal.books b
+    join public.instruments i on i.instrument_id = b.instrument_id
+    where b.instrument_id = p_instrument_id
+    for no key update of b;
+    if not found then
+        perform internal.refuse('instrument_id', p_instrument_id::text, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
+    end if;
+    return v_market;
+end;
+$$;
+comment on function internal.lock_market is 'Takes the lock of an instrument: until the transaction ends its book has one writer (rule 15).';
+
+-- Orders of an instrument that are through a price; the caller says which print set them off.
+create or replace function internal.triggered_stops(p_instrument_id bigint, p_prints numeric[]) returns bigint[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(t.order_id order by t.print, t.priority)
+    from (
+        select o.order_id, o.priority, min(p.ordinality) as print
+        from unnest(p_prints) with ordinality as p (price, ordinality)
+        join public.orders o
+            on o.instrument_id = p_instrument_id
+            and o.status = 'pending' and o.order_type in ('stop', 'stop_limit')
+            and o.priority is not null and o.triggered_at is null
+            and (o.side = 'buy' and o.stop_price <= p.price or o.side = 'sell' and o.stop_price >= p.price)
+        group by o.order_id, o.priority
+    ) t
+$$;
+comment on function internal.triggered_stops is 'The waiting stops that these prints trigger, in the order in which they run (rule 11).';
+
+create or replace function internal.work(p_order orders, p_mode text, p_market internal.market) returns internal.outcome
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- The statements below touch a few rows by an index each. Plans are kept for the session, and one made while a table was small must not scan it later.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+/*  p_mode   new      a request: the row does not exist yet
+             pending  a row that somebody inserted as pending: it exists, but was never accepted
+             replace  a working order with new terms, matched again as if new (rule 12)
+             trigger  a stop whose price was printed (rule 11)
+            continue the rest of an order of this request that could not take from an order which it had counted on              */
+declare
+    v_order public.orders := p_order;
+    v_buy constant boolean := v_order.side = 'buy';
+    v_sign constant numeric := case when v_buy then 1 else -1 end;
+    v_lot constant numeric := p_market.lot_size;
+    -- A part of a request under way: accepted already, at the request's own time, with its locks.
+    v_inner constant boolean := p_mode in ('trigger', 'continue');
+    v_stop constant boolean := v_order.order_type in ('stop', 'stop_limit');
+    -- Does it meet the book now? A stop waits for its price, or is already through (rule 11).
+    v_waits constant boolean := v_stop and p_mode not in ('trigger', 'continue') and v_order.triggered_at is null
+        and (p_market.last_price is null or case when v_buy then p_market.last_price < v_order.stop_price
+                                                 else p_market.last_price > v_order.stop_price end);
+    v_rests constant boolean := v_order.order_type in ('limit', 'stop_limit') and v_order.time_in_force in ('GTC', 'DAY');
+    -- The worst price that it takes: beyond every price where it has no limit.
+    v_limit constant numeric := coalesce(v_order.price, case when v_buy then 1e12 else 0 end);
+    v_remaining numeric := v_order.quantity - v_order.filled_quantity;
+    v_now timestamp;
+
+    -- The other side, as far as the order can reach.
+    v_makers public.orders[] := '{}';
+    v_maker public.orders;
+    v_reach numeric := 0;
+
+    -- The accounts that may take part, in id order, and what each has: index by array_position(v_ids, account_id).
+    v_ids bigint[] := array[v_order.account_id];
+    v_balance numeric[] := '{}';
+    v_reserved numeric[] := '{}';
+    v_maker_rate numeric[] := '{}';
+    v_taker_rate numeric[] := '{}';
+    v_margin boolean[] := '{}';
+    v_quantity numeric[];
+    v_cost numeric[];
+    v_realized numeric[];
+    v_opened boolean[];
+    v_fees numeric[];
+    v_row record;
+    v_me integer;
+    v_account record;
+    v_known public.orders;
+
+    -- What will be written.
+    v_changed public.orders[] := '{}';
+    v_trades public.trades[] := '{}';
+    v_transactions public.transactions[] := '{}';
+    v_events public.journal[] := '{}';
+    v_prints numeric[] := '{}';
+    v_volume numeric := 0;
+    v_stops integer := 0;
+
+    v_reason text;
+    v_kill text;
+    v_money numeric;
+    v_need numeric;
+    v_open numeric;
+    v_fill numeric;
+    v_at integer;
+    v_match bigint;
+    v_price numeric;
+    v_before numeric;
+    v_released numeric;
+    v_ends text;
+    v_short boolean := false;
+    v_events_before integer;
+    v_reserved_before numeric;
+    v_rest internal.outcome;
+begin
+    -- 1. Who may take part ------------------------------------------------------------------------------------------------------
+    if not v_waits then
+        if v_buy then
+            for v_maker in
+                select * from public.orders o
+                where o.instrument_id = p_market.instrument_id and o.side = 'sell' and o.status in ('open', 'partially_filled')
+                    and o.price <= v_limit
+                order by o.price, o.priority
+            loop
+                v_makers := v_makers || v_maker;
+                if v_maker.account_id <> v_order.account_id then
+                    v_ids := v_ids || v_maker.account_id;
+                    v_reach := v_reach + v_maker.quantity - v_maker.filled_quantity;
+                    exit when v_reach >= v_remaining;
+                end if;
+            end loop;
+        else
+            for v_maker in
+                select * from public.orders o
+                where o.instrument_id = p_market.instrument_id and o.side = 'buy' and o.status in ('open', 'partially_filled')
+                    and o.price >= v_limit
+                order by o.price desc, o.priority
+            loop
+                v_makers := v_makers || v_maker;
+                if v_maker.account_id <> v_order.account_id then
+                    v_ids := v_ids || v_maker.account_id;
+                    v_reach := v_reach + v_maker.quantity - v_maker.filled_quantity;
+                    exit when v_reach >= v_remaining;
+                end if;
+            end loop;
+        end if;
+        -- A print may set off stops, theirs others: then everyone with a working order here may take part.
+        -- A triggered stop runs inside such a request, and its accounts are locked already.
+        if v_reach > 0 and p_market.waiting_stops > 0 and not v_inner
+            and internal.triggered_stops(p_market.instrument_id, array[v_makers[1].price, v_maker.price]) is not null
+        then
+            select v_ids || array_agg(distinct o.account_id) into v_ids
+            from public.orders o
+            where o.instrument_id = p_market.instrument_id and o.status in ('pending', 'open', 'partially_filled');
+        end if;
+        if cardinality(v_ids) > 1 then
+            select array_agg(distinct id order by id) into v_ids from unnest(v_ids) as u (id);
+        end if;
+    end if;
+
+    -- 2. Lock them in id order --------------------------------------------------------------------------------------------------
+    if v_inner then
+        -- All but the rarest of these are locked already. One that is not must not be waited for out of turn: better to begin again.
+        perform from public.accounts a where a.account_id = any (v_ids) order by a.account_id for no key update nowait;
+    end if;
+    v_now := p_market.updated_at;
+    for v_row in
+        select a.account_id, a.balance, a.reserved, a.account_type, a.status, a.currency, a.updated_at,
+               coalesce(u.is_active, true) as user_active, coalesce(f.maker_rate, 0) as maker_rate,
+               coalesce(f.taker_rate, 0) as taker_rate, m.account_type is not null as is_margin
+        from public.accounts a
+        left join public.users u on u.user_id = a.user_id
+        left join public.fee_schedule f on f.account_type = a.account_type
+        left join public.margin_schedule m on m.account_type = a.account_type
+        where a.account_id = any (v_ids)
+        order by a.account_id
+        for no key update of a
+    loop
+        v_at := cardinality(v_balance) + 1;
+        v_balance[v_at] := v_row.balance;
+        v_reserved[v_at] := v_row.reserved;
+        v_maker_rate[v_at] := v_row.maker_rate;
+        v_taker_rate[v_at] := v_row.taker_rate;
+        v_margin[v_at] := v_row.is_margin;
+        v_now := greatest(v_now, v_row.updated_at);
+        if v_row.account_id = v_order.account_id then
+            v_me := v_at;
+            v_account := v_row;
+        end if;
+    end loop;
+    if v_me is null then
+        perform internal.refuse('account_id', v_order.account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
+    end if;
+    if not v_inner then
+        v_now := greatest(v_now, clock_timestamp() at time zone 'UTC');
+    end if;
+
+    -- The same request again (rule 5)?
+    if p_mode = 'new' and v_order.client_order_id is not null then
+        v_order.terms := internal.terms(v_order);
+        select * into v_known from public.orders o
+        where o.account_id = v_order.account_id and o.client_order_id = v_order.client_order_id;
+        if found then
+            if v_known.terms is distinct from v_order.terms then
+                perform internal.refuse('client_order_id', v_order.client_order_id,
+                    format('was used for order %s with other terms', v_known.order_id), 'Give every new order an id of its own.');
+            end if;
+            return (v_known.order_id, v_known.status, v_now, '{}', 0, false)::internal.outcome;
+        end if;
+    end if;
+
+    -- What everyone holds here. Only now: a row read along with the locks would be as old as the wait was long.
+    v_quantity := array_fill(0::numeric, array[cardinality(v_ids)]);
+    v_cost := v_quantity;
+    v_realized := v_quantity;
+    v_fees := v_quantity;
+    v_opened := array_fill(false, array[cardinality(v_ids)]);
+    if cardinality(v_makers) > 0 or not v_buy and not v_margin[v_me] then
+        for v_row in
+            select p.account_id, p.quantity, p.cost, p.realized_exact
+            from public.positions p
+            where p.account_id = any (v_ids) and p.instrument_id = p_market.instrument_id
+        loop
+            v_at := array_position(v_ids, v_row.account_id);
+            v_quantity[v_at] := v_row.quantity;
+            v_cost[v_at] := v_row.cost;
+            v_realized[v_at] := v_row.realized_exact;
+            v_opened[v_at] := true;
+        end loop;
+    end if;
+
+    -- 3. May it stand (rules 21 to 24)? -----------------------------------------------------------------------------------------
+    v_released := case when p_mode = 'new' then 0 else v_order.reserved end;
+    v_money := v_balance[v_me] - v_reserved[v_me] + v_released;
+    if not v_inner then
+        if not p_market.is_active then
+            v_reason := format('%s is not open for trading', p_market.symbol);
+        elsif v_account.status is distinct from 'active' then
+            v_reason := format('the account is %s', coalesce(v_account.status, 'not active'));
+        elsif not v_account.user_active then
+            v_reason := 'the user is not active';
+        elsif v_account.currency is distinct from p_market.currency then
+            v_reason := format('the account is in %s, %s trades in %s', v_account.currency, p_market.symbol, p_market.currency);
+        elsif v_margin[v_me] then
+            v_reason := internal.margin_refusal(v_order, p_mode in ('replace', 'pending'), v_balance[v_me]);
+        elsif v_buy then
+            if v_order.order_type <> 'market' then
+                v_need := internal.reserve(v_remaining, coalesce(v_order.price, v_order.stop_price), v_maker_rate[v_me], v_taker_rate[v_me]);
+                if v_need > v_money then
+                    v_reason := format('insufficient funds: %s needed, %s available', v_need, v_money);
+                end if;
+            end if;
+        else
+            select coalesce(sum(o.quantity - o.filled_quantity), 0) into v_open
+            from public.orders o
+            where o.account_id = v_order.account_id and o.instrument_id = p_market.instrument_id
+                and o.status in ('pending', 'open', 'partially_filled') and o.side = 'sell'
+                and o.priority is not null and o.order_id is distinct from v_order.order_id;
+            if v_open + v_remaining > v_quantity[v_me] then
+                v_reason := format('insufficient position: %s to sell, %s held, %s of it in open sell orders',
+                    trim_scale(v_remaining), trim_scale(v_quantity[v_me]), trim_scale(v_open));
+            end if;
+        end if;
+    end if;
+    if v_reason is null and v_order.post_only and cardinality(v_makers) > 0 then
+        v_reason := format('post-only, and would take liquidity at %s', trim_scale(v_makers[1].price));
+    end if;
+
+    -- 4. Match in memory --------------------------------------------------------------------------------------------------------
+    v_order.updated_at := v_now;
+    v_order.triggered_at := case when v_stop and not v_waits then coalesce(v_order.triggered_at, v_now) else v_order.triggered_at end;
+    if p_mode = 'new' then
+        v_order.order_id := nextval('public.orders_order_id_seq');
+        v_order.created_at := v_now;
+    end if;
+
+    if v_reason is null and not v_waits and v_order.time_in_force = 'FOK' then
+        v_reach := 0;
+        foreach v_maker in array v_makers loop
+            if v_maker.account_id <> v_order.account_id then
+                v_reach := v_reach + v_maker.quantity - v_maker.filled_quantity;
+            elsif v_order.self_trade <> 'cancel_oldest' then
+                exit;
+            end if;
+        end loop;
+        if v_reach < v_remaining then
+            v_kill := format('fill or kill: %s of %s could trade', trim_scale(v_reach), trim_scale(v_remaining));
+        end if;
+    end if;
+
+    -- A market buy is paid for as a whole or refused as a whole: what it could trade counts (rule 21).
+    if v_reason is null and v_kill is null and v_buy and v_order.order_type = 'market' and not v_margin[v_me] and not v_inner then
+        v_need := 0;
+        v_fill := v_remaining;
+        foreach v_maker in array v_makers loop
+            exit when v_fill <= 0;
+            if v_maker.account_id <> v_order.account_id then
+                v_before := internal.cash(least(v_fill, v_maker.quantity - v_maker.filled_quantity), v_maker.price);
+                v_need := v_need + v_before + round(v_before * v_taker_rate[v_me], 2);
+                v_fill := v_fill - least(v_fill, v_maker.quantity - v_maker.filled_quantity);
+            elsif v_order.self_trade in ('cancel_newest', 'cancel_both') then
+                exit;
+            elsif v_order.self_trade = 'decrement' then
+                v_fill := v_fill - least(v_fill, v_maker.quantity - v_maker.filled_quantity);
+            end if;
+        end loop;
+        if v_need > v_money then
+            v_reason := format('insufficient funds: %s needed, %s available', v_need, v_money);
+        end if;
+    end if;
+
+    if v_reason is not null then
+        -- Refused. A replaced order stays as it was; anything else is a rejected order with its reason.
+        if p_mode = 'replace' then
+            insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+            values (v_now, v_order.account_id, 'replace_refused', v_order.order_id, v_order.instrument_id,
+                    jsonb_build_object('reason', v_reason, 'quantity', v_order.quantity, 'price', v_order.price, 'stop_price', v_order.stop_price));
+            return (v_order.order_id, 'refused', v_now, '{}', 0, false)::internal.outcome;
+        end if;
+        v_order.status := 'rejected';
+        v_order.reason := v_reason;
+        v_order.reserved := 0;
+        v_reserved[v_me] := v_reserved[v_me] - v_released;
+        v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rejected', v_order.order_id,
+            v_order.instrument_id, internal.order_detail(v_order))::public.journal;
+    else
+        if p_mode = 'trigger' then
+            v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'triggered', v_order.order_id,
+                v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price))::public.journal;
+        elsif p_mode <> 'continue' then
+            v_order.status := case when v_waits then 'pending' when v_order.filled_quantity > 0 then 'partially_filled' else 'open' end;
+            v_order.reserved := case when v_buy and not v_margin[v_me] and v_order.order_type <> 'market' then v_need else 0 end;
+            v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id,
+                case when p_mode = 'replace' then 'replaced' else 'accepted' end, v_order.order_id,
+                v_order.instrument_id, internal.order_detail(v_order))::public.journal;
+            if v_stop and not v_waits then
+                v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'triggered', v_order.order_id,
+                    v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price))::public.journal;
+            end if;
+        end if;
+
+        if v_waits then
+            v_order.priority := nextval('internal.priority_seq');
+        elsif v_kill is null then
+            v_events_before := cardinality(v_events);
+            v_reserved_before := v_reserved[v_me];
+            foreach v_maker in array v_makers loop
+                exit when v_remaining <= 0;
+                v_at := array_position(v_ids, v_maker.account_id);
+                v_ends := null;
+
+                if v_at = v_me then
+                    -- Never with itself (rule 14).
+                    v_fill := v_maker.quantity - v_maker.filled_quantity;
+                    if v_order.self_trade = 'cancel_newest' then
+                        v_kill := format('self-trade prevention: own order %s rests at %s', v_maker.order_id, trim_scale(v_maker.price));
+                        exit;
+                    elsif v_order.self_trade = 'decrement' and v_fill > v_remaining then
+                        v_maker.quantity := v_maker.quantity - v_remaining;
+                    else
+                        v_ends := format('self-trade prevention: own order %s came in', v_order.order_id);
+                    end if;
+                    if v_order.self_trade = 'cancel_both' or v_order.self_trade = 'decrement' and v_fill >= v_remaining then
+                        v_kill := format('self-trade prevention: own order %s rested at %s', v_maker.order_id, trim_scale(v_maker.price));
+                    elsif v_order.self_trade = 'decrement' then
+                        v_order.quantity := v_order.quantity - v_fill;
+                        v_remaining := v_remaining - v_fill;
+                    end if;
+                    v_fill := 0;
+                else
+                    v_price := v_maker.price;
+                    v_fill := least(v_remaining, v_maker.quantity - v_maker.filled_quantity);
+                    -- A cash account pays for each fill, its roundings included, from what is its own: so none becomes negative (rule 21).
+                    if v_buy and not v_margin[v_me] then
+                        v_before := internal.affordable(v_balance[v_me] - v_reserved[v_me] + v_released, v_fill, v_price, v_taker_rate[v_me], v_lot);
+                        if v_before < v_fill then
+                            v_kill := format('insufficient funds for the rest at %s', trim_scale(v_price));
+                            v_fill := v_before;
+                        end if;
+                    elsif not v_buy and not v_margin[v_at] then
+                        v_before := internal.cash(v_fill, v_price);
+                        if v_before + round(v_before * v_maker_rate[v_at], 2) > v_balance[v_at] - v_reserved[v_at] + v_maker.reserved then
+                            v_ends := format('insufficient funds at %s', trim_scale(v_price));
+                            v_short := v_reach >= v_remaining;
+                            v_fill := 0;
+                        end if;
+                    end if;
+                end if;
+
+                if v_fill > 0 then
+                    v_match := nextval('internal.match_id_seq');
+                    v_remaining := v_remaining - v_fill;
+                    v_order.filled_quantity := v_order.filled_quantity + v_fill;
+                    v_maker.filled_quantity := v_maker.filled_quantity + v_fill;
+                    v_prints := v_prints || v_price;
+                    v_volume := v_volume + v_fill;
+                    -- Both sides settle alike, the resting order first.
+                    for v_side in 1..2 loop
+                        declare
+                            v_who constant integer := case v_side when 1 then v_at else v_me end;
+                            v_signed constant numeric := case v_side when 1 then -v_sign else v_sign end * v_fill;
+                            v_cash constant numeric := round(v_fill * v_price, 2);
+                            v_fee constant numeric := round(v_cash * case v_side when 1 then v_maker_rate[v_at] else v_taker_rate[v_me] end, 2);
+                            v_held constant numeric := v_quantity[v_who];
+                            v_trade constant bigint := nextval('public.trades_trade_id_seq');
+                            v_text constant text := format('%s %s @ %s', p_market.symbol, trim_scale(v_fill), trim_scale(v_price));
+                            v_closed numeric;
+                        begin
+                            v_trades := v_trades || (v_trade, case v_side when 1 then v_maker.order_id else v_order.order_id end,
+                                p_market.instrument_id, case when v_signed > 0 then 'buy' else 'sell' end, v_fill, v_price, v_fee, v_now,
+                                v_match, case v_side when 1 then 'maker' else 'taker' end, v_ids[v_who])::public.trades;
+
+                            v_balance[v_who] := v_balance[v_who] - sign(v_signed) * v_cash;
+                            v_transactions := v_transactions || (nextval('public.transactions_transaction_id_seq'), v_ids[v_who],
+                                case when v_signed > 0 then 'trade_buy' else 'trade_sell' end, -sign(v_signed) * v_cash,
+                                v_balance[v_who], v_text, v_now, v_trade)::public.transactions;
+                            if v_fee > 0 then
+                                v_balance[v_who] := v_balance[v_who] - v_fee;
+                                v_fees[v_who] := v_fees[v_who] + v_fee;
+                                v_transactions := v_transactions || (nextval('public.transactions_transaction_id_seq'), v_ids[v_who],
+                                    'commission', -v_fee, v_balance[v_who], v_text, v_now, v_trade)::public.transactions;
+                            end if;
+
+                            -- Rule 19. A part of the cost can have decimals without end: 24 are kept, and a whole close leaves none behind.
+                            if v_held * v_signed >= 0 then
+                                v_cost[v_who] := trim_scale(v_cost[v_who] + v_signed * v_price);
+                            else
+                                v_closed := case when abs(v_signed) >= abs(v_held) then v_cost[v_who]
+                                                 else trim_scale(round(round(v_cost[v_who], 24) * abs(v_signed) / abs(v_held), 24)) end;
+                                v_realized[v_who] := trim_scale(v_realized[v_who] - v_closed
+                                    + sign(v_held) * least(abs(v_signed), abs(v_held)) * v_price);
+                                v_cost[v_who] := trim_scale(v_cost[v_who] - v_closed
+                                    + case when abs(v_signed) > abs(v_held) then (v_held + v_signed) * v_price else 0 end);
+                            end if;
+                            v_quantity[v_who] := v_held + v_signed;
+                        end;
+                    end loop;
+                end if;
+
+                -- What the resting order sets aside from here on, and what became of it.
+                if v_ends is not null then
+                    v_maker.status := 'cancelled';
+                    v_maker.reason := v_ends;
+                elsif v_maker.filled_quantity = v_maker.quantity then
+                    v_maker.status := 'filled';
+                    v_maker.filled_at := v_now;
+                elsif v_maker.filled_quantity > 0 then
+                    v_maker.status := 'partially_filled';
+                end if;
+                v_before := v_maker.reserved;
+                if v_maker.reserved > 0 then
+                    v_maker.reserved := case
+                        when v_maker.status in ('cancelled', 'filled') then 0
+                        else least(v_before, internal.reserve(v_maker.quantity - v_maker.filled_quantity, v_maker.price,
+                                                              v_maker_rate[v_at], v_taker_rate[v_at]))
+                    end;
+                    v_reserved[v_at] := v_reserved[v_at] - v_before + v_maker.reserved;
+                end if;
+                v_maker.updated_at := v_now;
+                v_changed := v_changed || v_maker;
+                if v_fill > 0 then
+                    v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'filled', v_maker.order_id,
+                        v_maker.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades) - 1], v_maker, v_balance[v_at],
+                            v_quantity[v_at], v_cost[v_at], v_realized[v_at]))::public.journal;
+                    v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'filled', v_order.order_id,
+                        v_order.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades)], v_order, v_balance[v_me],
+                            v_quantity[v_me], v_cost[v_me], v_realized[v_me]))::public.journal;
+                end if;
+                if v_ends is not null then
+                    v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'cancelled', v_maker.order_id,
+                        v_maker.instrument_id, jsonb_build_object('reason', v_ends, 'filled_quantity', v_maker.filled_quantity))::public.journal;
+                elsif v_at = v_me then
+                    v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'reduced', v_maker.order_id,
+                        v_maker.instrument_id, jsonb_build_object('quantity', v_maker.quantity, 'reserved', v_maker.reserved,
+                            'reason', format('self-trade prevention: own order %s came in', v_order.order_id)))::public.journal;
+                end if;
+                exit when v_kill is not null;
+            end loop;
+        end if;
+
+        -- Fill or kill: whatever came between, it is the whole or nothing (rule 9). Nothing is written yet.
+        if v_events_before is not null and v_order.time_in_force = 'FOK' and v_remaining > 0 then
+            v_kill := coalesce(v_kill, format('fill or kill: only %s could trade', trim_scale(v_order.filled_quantity)));
+            v_order.quantity := p_order.quantity;
+            v_order.filled_quantity := p_order.filled_quantity;
+            v_reserved[v_me] := v_reserved_before;
+            v_changed := '{}';
+            v_trades := '{}';
+            v_transactions := '{}';
+            v_prints := '{}';
+            v_volume := 0;
+            v_events := v_events[:v_events_before];
+        end if;
+
+        -- What is left of it: filled, resting, or cancelled (rules 8, 9).
+        v_short := v_short and v_kill is null and v_remaining > 0;
+        if not v_waits and not v_short then
+            if v_kill is null and v_remaining = 0 then
+                v_order.status := 'filled';
+                v_order.filled_at := v_now;
+                v_order.reserved := 0;
+            elsif v_kill is null and v_rests then
+                v_order.status := case when v_order.filled_quantity > 0 then 'partially_filled' else 'open' end;
+                v_order.priority := nextval('internal.priority_seq');
+                v_order.reserved := case when v_order.reserved > 0
+                    then least(v_order.reserved, internal.reserve(v_remaining, v_order.price, v_maker_rate[v_me], v_taker_rate[v_me])) else 0 end;
+                v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rested', v_order.order_id,
+                    v_order.instrument_id, jsonb_build_object('price', v_order.price, 'quantity', v_remaining, 'reserved', v_order.reserved,
+                        'priority', v_order.priority))::public.journal;
+            else
+                v_order.status := 'cancelled';
+                v_order.reason := coalesce(v_kill, case
+                    when v_order.order_type in ('limit', 'stop_limit') then format('immediate or cancel: nothing more at %s or better', trim_scale(v_order.price))
+                    else 'nothing more in the book' end);
+                v_order.reserved := 0;
+                v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'cancelled', v_order.order_id,
+                    v_order.instrument_id, jsonb_build_object('reason', v_order.reason, 'filled_quantity', v_order.filled_quantity))::public.journal;
+            end if;
+        end if;
+        v_reserved[v_me] := v_reserved[v_me] - v_released + v_order.reserved;
+    end if;
+
+    -- 5. Write it -----------------------------------------------------------------------------------------------------------------
+    v_stops := case when v_order.status = 'pending' then 1 else 0 end
+        - case when p_order.status = 'pending' and v_stop and p_order.priority is not null then 1 else 0 end;
+    if v_stops <> 0 then
+        update internal.books b set waiting_stops = b.waiting_stops + v_stops where b.instrument_id = p_market.instrument_id;
+    end if;
+    if p_mode = 'new' then
+        insert into public.orders select v_order.*;
+    else
+        v_changed := v_changed || v_order;
+    end if;
+    if cardinality(v_trades) = 0 then
+        with changed as (
+            update public.orders o
+            set quantity = c.quantity, price = c.price, stop_price = c.stop_price, filled_quantity = c.filled_quantity, status = c.status,
+                reserved = c.reserved, reason = c.reason, priority = c.priority, updated_at = c.updated_at, triggered_at = c.triggered_at,
+                filled_at = c.filled_at
+            from unnest(v_changed) c
+            where o.order_id = c.order_id
+        ),
+        accounts as (
+            update public.accounts a set reserved = h.reserved, updated_at = v_now
+            from unnest(v_ids, v_reserved) as h (account_id, reserved)
+            where a.account_id = h.account_id and a.reserved <> h.reserved
+        )
+        insert into public.journal select * from unnest(v_events);
+    else
+        with changed as (
+            update public.orders o
+            set quantity = c.quantity, price = c.price, stop_price = c.stop_price, filled_quantity = c.filled_quantity, status = c.status,
+                reserved = c.reserved, reason = c.reason, priority = c.priority, updated_at = c.updated_at, triggered_at = c.triggered_at,
+                filled_at = c.filled_at
+            from unnest(v_changed) c
+            where o.order_id = c.order_id
+        ),
+        traded as (
+            insert into public.trades select * from unnest(v_trades)
+        ),
+        holdings as (
+            select h.*, case when h.quantity = 0 then 0 else round(h.cost / h.quantity, 8) end as average_price
+            from unnest(v_ids, v_quantity, v_cost, v_realized, v_opened) as h (account_id, quantity, cost, realized, opened)
+            where h.account_id in (select t.account_id from unnest(v_trades) t)
+        ),
+        held as (
+            update public.positions p
+            set quantity = h.quantity, cost = h.cost, average_price = h.average_price, realized_exact = h.realized,
+                realized_pnl = round(round(h.realized, 16), 2), unrealized_pnl = round(h.quantity * (v_price - h.average_price), 2),
+                updated_at = v_now
+            from holdings h
+            where h.opened and p.account_id = h.account_id and p.instrument_id = p_market.instrument_id
+        ),
+        opened as (
+            insert into public.positions (account_id, instrument_id, quantity, average_price, realized_pnl, unrealized_pnl, opened_at, updated_at,
+                cost, realized_exact)
+            select h.account_id, p_market.instrument_id, h.quantity, h.average_price, round(round(h.realized, 16), 2),
+                   round(h.quantity * (v_price - h.average_price), 2), v_now, v_now, h.cost, h.realized
+            from holdings h
+            where not h.opened
+        ),
+        accounts as (
+            update public.accounts a
+            set balance = h.balance, reserved = h.reserved, commissions = a.commissions + h.fees, updated_at = v_now
+            from unnest(v_ids, v_balance, v_reserved, v_fees) as h (account_id, balance, reserved, fees)
+            where a.account_id = h.account_id and (a.balance, a.reserved) is distinct from (h.balance, h.reserved)
+        ),
+        ledger as (
+            insert into public.transactions select * from unnest(v_transactions)
+        )
+        insert into public.journal select * from unnest(v_events);
+    end if;
+
+    if v_short then
+        v_rest := internal.work((select o from public.orders o where o.order_id = v_order.order_id), 'continue',
+            jsonb_populate_record(p_market, jsonb_build_object('updated_at', v_now)));
+        return (v_order.order_id, v_rest.status, v_now, v_prints || v_rest.prints, v_volume + v_rest.volume, true)::internal.outcome;
+    end if;
+    return (v_order.order_id, v_order.status, v_now, v_prints, v_volume, v_order.status <> 'rejected' or v_stops <> 0)::internal.outcome;
+end;
+$$;
+comment on function internal.work is
+    'One order meets the book of an instrument whose lock is held; matches, settles and writes everything but the top of the book (internal.publish).';
+
+-- After the order, what it set off, and what everybody sees ------------------------------------------------------------------------
+
+create or replace function internal.publish(p_market internal.market, p_at timestamp, p_prints numeric[], p_volume numeric) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+    v_bid record;
+    v_ask record;
+begin
+    select o.price, sum(o.quantity - o.filled_quantity) as size into v_bid
+    from public.orders o
+    where o.instrument_id = p_market.instrument_id and o.side = 'buy' and o.status in ('open', 'partially_filled')
+        and o.price = (
+            select b.price from public.orders b
+            where b.instrument_id = p_market.instrument_id and b.side = 'buy' and b.status in ('open', 'partially_filled')
+            order by b.price desc, b.priority limit 1)
+    group by o.price;
+    select o.price, sum(o.quantity - o.filled_quantity) as size into v_ask
+    from public.orders o
+    where o.instrument_id = p_market.instrument_id and o.side = 'sell' and o.status in ('open', 'partially_filled')
+        and o.price = (
+            select a.price from public.orders a
+            where a.instrument_id = p_market.instrument_id and a.side = 'sell' and a.status in ('open', 'partially_filled')
+            order by a.price, a.priority limit 1)
+    group by o.price;
+
+    if (v_bid.price, v_bid.size, v_ask.price, v_ask.size)
+        is distinct from (p_market.bid_price, p_market.bid_size, p_market.ask_price, p_market.ask_size)
+    then
+        insert into public.quotes (instrument_id, bid_price, bid_size, ask_price, ask_size, timestamp)
+        values (p_market.instrument_id, coalesce(v_bid.price, 0), coalesce(v_bid.size, 0), coalesce(v_ask.price, 0), coalesce(v_ask.size, 0), p_at);
+    end if;
+    if cardinality(p_prints) > 0 then
+        insert into public.market_data as m (time, instrument_id, open, high, low, close, volume)
+        select date_trunc('minute', p_at), p_market.instrument_id, p_prints[1], max(p), min(p), p_prints[cardinality(p_prints)], p_volume
+        from unnest(p_prints) as p
+        on conflict (time, instrument_id) do update
+        set high = greatest(m.high, excluded.high), low = least(m.low, excluded.low), close = excluded.close, volume = m.volume + excluded.volume;
+    end if;
+    update internal.books b
+    set bid_price = v_bid.price, bid_size = v_bid.size, ask_price = v_ask.price, ask_size = v_ask.size,
+        last_price = coalesce(p_prints[cardinality(p_prints)], b.last_price),
+        last_at = case when cardinality(p_prints) > 0 then p_at else b.last_at end,
+        session_date = case when cardinality(p_prints) > 0 then p_at::date else b.session_date end,
+        session_volume = case when b.session_date is distinct from p_at::date and cardinality(p_prints) > 0 then 0 else b.session_volume end + p_volume,
+        previous_close = case when b.session_date < p_at::date and cardinality(p_prints) > 0 then b.last_price else b.previous_close end,
+        version = b.version + 1, updated_at = greatest(b.updated_at, p_at)
+    where b.instrument_id = p_market.instrument_id;
+end;
+$$;
+comment on function internal.publish is
+    'Shows what a request did to an instrument: the top of the book (a quote where it changed), the last trade, the one-minute bar, a new version.';
+
+create or replace function internal.finish(p_market internal.market, p_outcome internal.outcome) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_market internal.market := p_market;
+    v_prints numeric[] := p_outcome.prints;
+    v_volume numeric := p_outcome.volume;
+    v_outcome internal.outcome := p_outcome;
+    v_queue bigint[] := '{}';
+    v_next integer := 1;
+    v_stop public.orders;
+begin
+    -- Stops run first in, first out, each when the one before is completely done; their prints can set off more (rule 11).
+    v_market.updated_at := p_outcome.at;
+    while p_market.waiting_stops > 0 loop
+        if cardinality(v_outcome.prints) > 0 then
+            v_market.last_price := v_outcome.prints[cardinality(v_outcome.prints)];
+            v_queue := v_queue || array(
+                select t.order_id
+                from unnest(internal.triggered_stops(p_market.instrument_id, v_outcome.prints)) with ordinality as t (order_id, turn)
+                where t.order_id <> all (v_queue)
+                order by t.turn);
+        end if;
+        exit when v_next > cardinality(v_queue);
+        select * into v_stop from public.orders o where o.order_id = v_queue[v_next] and o.status = 'pending';
+        v_next := v_next + 1;
+        v_outcome.prints := '{}';
+        if v_stop.order_id is not null then
+            v_outcome := internal.work(v_stop, 'trigger', v_market);
+            v_prints := v_prints || v_outcome.prints;
+            v_volume := v_volume + v_outcome.volume;
+        end if;
+    end loop;
+    perform internal.publish(p_market, p_outcome.at, v_prints, v_volume);
+end;
+$$;
+comment on function internal.finish is 'Completes a request: runs the stops that it set off, then shows the outcome.';

@@ -1,0 +1,281 @@
+-- Orders: what every client calls. Words and meanings are those of the SQL interface; the rules are in docs/rules.md.
+
+create or replace function place_order(
+    p_account_id bigint, p_instrument_id bigint, p_order_type varchar, p_side varchar, p_quantity numeric, p_price numeric default null,
+    p_stop_price numeric default null, p_time_in_force varchar default 'GTC', p_post_only boolean default false,
+    p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
+) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_market internal.market;
+    v_order public.orders;
+    v_outcome internal.outcome;
+begin
+    if p_account_id is null then
+        perform internal.refuse('account_id', null, 'is missing', 'Name the account that the order is for.');
+    elsif length(p_client_order_id) > 100 then
+        perform internal.refuse('client_order_id', p_client_order_id, 'is longer than 100 characters', 'Send a shorter one.');
+    end if;
+    select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
+    into v_market
+    from internal.books b
+    join public.instruments i on i.instrument_id = b.instrument_id
+    where b.instrument_id = p_instrument_id
+    for no key update of b;
+    if not found then
+        perform internal.refuse('instrument_id', p_instrument_id::text, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
+    end if;
+    perform internal.check_terms(p_order_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force, p_post_only, p_self_trade,
+        v_market.tick_size, v_market.lot_size);
+
+    v_order.account_id := p_account_id;
+    v_order.instrument_id := p_instrument_id;
+    v_order.order_type := p_order_type;
+    v_order.side := p_side;
+    v_order.quantity := p_quantity;
+    v_order.price := p_price;
+    v_order.stop_price := p_stop_price;
+    v_order.time_in_force := p_time_in_force;
+    v_order.post_only := p_post_only;
+    v_order.self_trade := p_self_trade;
+    v_order.client_order_id := p_client_order_id;
+    v_order.filled_quantity := 0;
+    v_order.reserved := 0;
+
+    v_outcome := internal.work(v_order, 'new', v_market);
+    if v_outcome.changed then
+        perform internal.finish(v_market, v_outcome);
+    end if;
+    return v_outcome.order_id;
+end;
+$$;
+comment on function place_order is
+    'Places an order: accepts or rejects it, matches it, settles every fill, all in one transaction (rules 1 to 24). Returns the order''s id; a senseless request is an error that names the field and the value.';
+
+create or replace function internal.locked_order(p_order_id bigint, out o orders, out market internal.market)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_instrument_id bigint;
+    v_account_id bigint;
+begin
+    select r.instrument_id, r.account_id into v_instrument_id, v_account_id from public.orders r where r.order_id = p_order_id;
+    if not found then
+        perform internal.refuse('order_id', p_order_id::text, 'there is no such order', 'The table orders lists them.', 'PS002');
+    end if;
+    market := internal.lock_market(v_instrument_id);
+    perform from public.accounts a where a.account_id = v_account_id for no key update;
+    select * into o from public.orders r where r.order_id = p_order_id;
+end;
+$$;
+comment on function internal.locked_order is 'An order as it stands, with its instrument and its account locked.';
+
+create or replace function internal.end_orders(p_orders bigint[], p_status text, p_reason text, p_at timestamp) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+begin
+    with before as (
+        select o.order_id, o.account_id, o.instrument_id, o.reserved, o.filled_quantity,
+               o.status = 'pending' and o.order_type in ('stop', 'stop_limit') and o.priority is not null as waited
+        from public.orders o
+        where o.order_id = any (p_orders)
+    ),
+    ended as (
+        update public.orders o
+        set status = p_status, reason = p_reason, reserved = 0, updated_at = p_at
+        where o.order_id = any (p_orders)
+    ),
+    released as (
+        update public.accounts a
+        set reserved = a.reserved - r.reserved, updated_at = p_at
+        from (select b.account_id, sum(b.reserved) as reserved from before b group by b.account_id) r
+        where a.account_id = r.account_id and r.reserved <> 0
+    ),
+    stops as (
+        update internal.books k
+        set waiting_stops = k.waiting_stops - w.stops
+        from (select b.instrument_id, count(*) as stops from before b where b.waited group by b.instrument_id) w
+        where k.instrument_id = w.instrument_id
+    )
+    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+    select p_at, b.account_id, p_status, b.order_id, b.instrument_id,
+           jsonb_build_object('reason', p_reason, 'filled_quantity', b.filled_quantity)
+    from before b
+    order by array_position(p_orders, b.order_id);
+end;
+$$;
+comment on function internal.end_orders is 'Takes working orders out: cancelled or expired. The caller holds the locks of their instruments and accounts.';
+
+create or replace function internal.moment(p_markets internal.market[]) returns timestamp
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select greatest(clock_timestamp() at time zone 'UTC', max(m.updated_at)) from unnest(p_markets) m
+$$;
+comment on function internal.moment is 'The time of a request: taken while its locks are held, never before what it follows (rule 15).';
+
+create or replace function cancel_order(p_order_id bigint) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v record;
+    v_at timestamp;
+begin
+    select * into v from internal.locked_order(p_order_id);
+    if (v.o).status not in ('pending', 'open', 'partially_filled') then
+        return false;
+    end if;
+    v_at := internal.moment(array[v.market]);
+    perform internal.end_orders(array[p_order_id], 'cancelled', 'cancelled on request', v_at);
+    perform internal.publish(v.market, v_at, '{}', 0);
+    return true;
+end;
+$$;
+comment on function cancel_order is 'True: the order was working and is now cancelled; its fills stay. False: it was final already.';
+
+create or replace function internal.end_all(p_where_account bigint, p_where_instrument bigint, p_side text, p_day_before timestamp, p_status text, p_reason text)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_instruments bigint[];
+    v_markets internal.market[] := '{}';
+    v_market internal.market;
+    v_orders bigint[];
+    v_at timestamp;
+begin
+    -- Instruments first, then accounts, each in id order; only then is it certain which orders there are.
+    select array_agg(distinct o.instrument_id order by o.instrument_id) into v_instruments
+    from public.orders o
+    where o.status in ('pending', 'open', 'partially_filled')
+        and (p_where_account is null or o.account_id = p_where_account)
+        and (p_where_instrument is null or o.instrument_id = p_where_instrument)
+        and (p_side is null or o.side = p_side)
+        and (p_day_before is null or o.time_in_force = 'DAY' and o.created_at < p_day_before);
+    for v_at_instrument in 1..coalesce(cardinality(v_instruments), 0) loop
+        v_markets := v_markets || internal.lock_market(v_instruments[v_at_instrument]);
+    end loop;
+    perform from public.accounts a
+    where a.account_id in (
+        select o.account_id from public.orders o
+        where o.status in ('pending', 'open', 'partially_filled') and o.instrument_id = any (v_instruments)
+            and (p_where_account is null or o.account_id = p_where_account)
+            and (p_side is null or o.side = p_side)
+            and (p_day_before is null or o.time_in_force = 'DAY' and o.created_at < p_day_before))
+    order by a.account_id
+    for no key update;
+    select array_agg(o.order_id order by o.order_id) into v_orders
+    from public.orders o
+    where o.status in ('pending', 'open', 'partially_filled') and o.instrument_id = any (v_instruments)
+        and (p_where_account is null or o.account_id = p_where_account)
+        and (p_side is null or o.side = p_side)
+        and (p_day_before is null or o.time_in_force = 'DAY' and o.created_at < p_day_before);
+    if v_orders is null then
+        return 0;
+    end if;
+    v_at := internal.moment(v_markets);
+    perform internal.end_orders(v_orders, p_status, p_reason, v_at);
+    foreach v_market in array v_markets loop
+        perform internal.publish(v_market, v_at, '{}', 0);
+    end loop;
+    return cardinality(v_orders);
+end;
+$$;
+comment on function internal.end_all is 'Ends all working orders that fit: of an account, in an instrument, on a side, or DAY orders entered before a time.';
+
+create or replace function cancel_all_orders(p_account_id bigint, p_instrument_id bigint default null, p_side varchar default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (select from public.accounts a where a.account_id = p_account_id) then
+        perform internal.refuse('account_id', p_account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
+    elsif p_instrument_id is not null and not exists (select from public.instruments i where i.instrument_id = p_instrument_id) then
+        perform internal.refuse('instrument_id', p_instrument_id::text, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
+    elsif p_side not in ('buy', 'sell') then
+        perform internal.refuse('side', p_side, 'is no side', 'Use buy, sell, or leave it out for both.');
+    end if;
+    return internal.end_all(p_account_id, p_instrument_id, p_side, null, 'cancelled', 'cancelled with all others');
+end;
+$$;
+comment on function cancel_all_orders is 'Cancels an account''s working orders, in one instrument or on one side where asked; returns how many.';
+
+create or replace function expire_day_orders(p_before timestamp default (clock_timestamp() at time zone 'UTC')) returns integer
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select internal.end_all(null, null, null, p_before, 'expired', 'end of the day')
+$$;
+comment on function expire_day_orders is 'The end of the day: DAY orders entered before that, waiting stops included, become expired (rule 9); returns how many.';
+
+create or replace function replace_order(p_order_id bigint, p_quantity numeric default null, p_price numeric default null, p_stop_price numeric default null)
+returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v record;
+    v_old public.orders;
+    v_new public.orders;
+    v_at timestamp;
+    v_reason text;
+    v_reserved numeric;
+    v_outcome internal.outcome;
+begin
+    select * into v from internal.locked_order(p_order_id);
+    v_old := v.o;
+    v_new := v.o;
+    v_new.quantity := coalesce(p_quantity, v_old.quantity);
+    v_new.price := coalesce(p_price, v_old.price);
+    v_new.stop_price := coalesce(p_stop_price, v_old.stop_price);
+    v_at := internal.moment(array[v.market]);
+
+    -- Refused, with nothing changed (rule 12).
+    if v_old.status not in ('pending', 'open', 'partially_filled') then
+        v_reason := format('the order is %s', v_old.status);
+    elsif v_new.quantity <= v_old.filled_quantity then
+        v_reason := format('quantity %s: %s has filled already', trim_scale(v_new.quantity), trim_scale(v_old.filled_quantity));
+    elsif v_old.triggered_at is not null and v_new.stop_price is distinct from v_old.stop_price then
+        v_reason := format('stop_price %s: the stop has triggered', trim_scale(v_new.stop_price));
+    else
+        begin
+            perform internal.check_terms(v_new.order_type, v_new.side, v_new.quantity, v_new.price, v_new.stop_price, v_new.time_in_force,
+                v_new.post_only, v_new.self_trade, v.market.tick_size, v.market.lot_size);
+        exception when sqlstate 'PS001' then
+            v_reason := sqlerrm;
+        end;
+    end if;
+    if v_reason is null and (v_new.quantity, v_new.price, v_new.stop_price) is not distinct from (v_old.quantity, v_old.price, v_old.stop_price) then
+        return true;
+    end if;
+
+    if v_reason is null and not (v_new.quantity <= v_old.quantity and v_new.price is not distinct from v_old.price
+                                 and v_new.stop_price is not distinct from v_old.stop_price) then
+        -- A new place in time: matched again as if new.
+        v_outcome := internal.work(v_new, 'replace', v.market);
+        if v_outcome.status = 'refused' then
+            return false;
+        end if;
+        perform internal.finish(v.market, v_outcome);
+        return true;
+    end if;
+
+    -- Smaller at the same prices: it keeps its place.
+    if v_reason is null then
+        select case
+            when not coalesce(i.is_active, true) then format('%s is not open for trading', i.symbol)
+            when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
+            when not coalesce(u.is_active, true) then 'the user is not active' end,
+            least(v_old.reserved, internal.reserve(v_new.quantity - v_old.filled_quantity, coalesce(v_new.price, v_new.stop_price),
+                coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)))
+        into v_reason, v_reserved
+        from public.accounts a
+        left join public.users u on u.user_id = a.user_id
+        left join public.fee_schedule f on f.account_type = a.account_type
+        join public.instruments i on i.instrument_id = v_old.instrument_id
+        where a.account_id = v_old.account_id;
+    end if;
+    if v_reason is not null then
+        insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+        values (v_at, v_old.account_id, 'replace_refused', p_order_id, v_old.instrument_id, jsonb_build_object(
+            'reason', v_reason, 'quantity', v_new.quantity, 'price', v_new.price, 'stop_price', v_new.stop_price));
+        return false;
+    end if;
+    update public.orders o set quantity = v_new.quantity, reserved = v_reserved, updated_at = v_at where o.order_id = p_order_id;
+    update public.accounts a set reserved = a.reserved - v_old.reserved + v_reserved, updated_at = v_at
+    where a.account_id = v_old.account_id and v_reserved <> v_old.reserved;
+    v_new.reserved := v_reserved;
+    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+    values (v_at, v_old.account_id, 'reduced', p_order_id, v_old.instrument_id, internal.order_detail(v_new));
+    perform internal.publish(v.market, v_at, '{}', 0);
+    return true;
+end;
+$$;
+comment on function replace_order is
+    'Changes a working order''s total quantity, price or stop price (rule 12); null leaves a term as it is. False: refused, with nothing changed, and the journal says why.';

@@ -1,0 +1,165 @@
+-- Money in and out, and what an account is worth.
+
+create or replace function internal.move_cash(p_account_id bigint, p_amount numeric, p_type text, p_description text) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_account public.accounts;
+    v_available numeric;
+    v_at timestamp;
+    v_id bigint;
+begin
+    if p_amount is null then
+        perform internal.refuse('amount', null, 'is missing', 'Give an amount of money.');
+    elsif p_amount = 'NaN' or p_amount <= 0 then
+        perform internal.refuse('amount', p_amount::text, 'must be more than zero', 'Give a positive amount.');
+    elsif p_amount >= 1e18 then
+        perform internal.refuse('amount', p_amount::text, 'is beyond what an account can hold', 'Give less than 1000000000000000000.');
+    elsif p_amount <> round(p_amount, 2) then
+        perform internal.refuse('amount', p_amount::text, 'is finer than a cent', format('Nearest: %s.', round(p_amount, 2)));
+    elsif length(p_description) > 255 then
+        perform internal.refuse('description', left(p_description, 40) || '…', 'is longer than 255 characters', 'Send a shorter one.');
+    end if;
+    select * into v_account from public.accounts a where a.account_id = p_account_id for no key update;
+    if not found then
+        perform internal.refuse('account_id', p_account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
+    elsif v_account.status is distinct from 'active' then
+        perform internal.refuse('account_id', p_account_id::text, format('the account is %s', coalesce(v_account.status, 'not active')),
+            'Only an active account moves money.');
+    elsif p_type = 'deposit' and v_account.balance + p_amount >= 1e18 then
+        perform internal.refuse('amount', p_amount::text, 'would bring the balance beyond what an account can hold', 'Deposit less.');
+    elsif p_type = 'withdrawal' then
+        select s.available into v_available from internal.account_figures(p_account_id) s;
+        if p_amount > v_available then
+            perform internal.refuse('amount', p_amount::text, format('only %s is available', v_available), format('Withdraw at most %s.', greatest(v_available, 0)));
+        end if;
+    end if;
+    v_at := greatest(clock_timestamp() at time zone 'UTC', v_account.updated_at);
+    update public.accounts a
+    set balance = a.balance + case p_type when 'deposit' then p_amount else -p_amount end, updated_at = v_at
+    where a.account_id = p_account_id
+    returning a.balance into v_account.balance;
+    insert into public.transactions (account_id, transaction_type, amount, balance_after, description, created_at)
+    values (p_account_id, p_type, case p_type when 'deposit' then p_amount else -p_amount end, v_account.balance, p_description, v_at)
+    returning transaction_id into v_id;
+    insert into public.journal (at, account_id, kind, detail)
+    values (v_at, p_account_id, p_type, jsonb_build_object('transaction_id', v_id, 'amount', p_amount, 'balance', v_account.balance, 'description', p_description));
+    return v_id;
+end;
+$$;
+comment on function internal.move_cash is 'A deposit or a withdrawal: one row of the ledger, the balance, and the journal.';
+
+create or replace function deposit(p_account_id bigint, p_amount numeric, p_description varchar default null) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'deposit', p_description) $$;
+comment on function deposit is 'Pays money into an account; returns the transaction''s id.';
+
+create or replace function withdraw(p_account_id bigint, p_amount numeric, p_description varchar default null) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'withdrawal', p_description) $$;
+comment on function withdraw is 'Pays money out of an account, at most what is available; returns the transaction''s id.';
+
+create or replace function internal.account_figures(
+    p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,
+    out unrealized_pnl numeric, out commissions numeric, out initial_margin numeric, out maintenance_margin numeric,
+    out buying_power numeric, out margin_call boolean
+) language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_rate numeric;
+    v_margin record;
+begin
+    select a.balance, a.reserved, a.commissions, m.initial_rate into balance, reserved, commissions, v_rate
+    from public.accounts a
+    left join public.margin_schedule m on m.account_type = a.account_type
+    where a.account_id = p_account_id;
+    if not found then
+        perform internal.refuse('account_id', p_account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
+    end if;
+    select balance + coalesce(sum(p.quantity * p.mark), 0), coalesce(sum(p.realized_pnl), 0), coalesce(sum(p.unrealized_pnl), 0)
+    into equity, realized_pnl, unrealized_pnl
+    from (
+        select q.quantity, q.mark, q.realized_pnl, round(q.quantity * (q.mark - q.average_price), 2) as unrealized_pnl
+        from (select p.*, case when p.quantity = 0 then 0 else coalesce(internal.mark(p.instrument_id), p.average_price) end as mark
+              from public.positions p where p.account_id = p_account_id) q
+    ) p;
+    if v_rate is null then
+        equity := round(equity, 2);
+        available := balance - reserved;
+        initial_margin := 0;
+        maintenance_margin := 0;
+        buying_power := available;
+        margin_call := false;
+    else
+        select * into v_margin from internal.margin_figures(p_account_id);
+        reserved := 0;
+        initial_margin := round(v_margin.initial_margin, 2);
+        maintenance_margin := round(v_margin.maintenance_margin, 2);
+        margin_call := equity < v_margin.maintenance_margin;
+        equity := round(equity, 2);
+        available := equity - initial_margin;
+        buying_power := round(available / v_rate, 2);
+    end if;
+end;
+$$;
+comment on function internal.account_figures is 'What account_summary shows; also the measure of a withdrawal.';
+
+create or replace function account_summary(
+    p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,
+    out unrealized_pnl numeric, out commissions numeric, out initial_margin numeric, out maintenance_margin numeric,
+    out buying_power numeric, out margin_call boolean
+) language sql stable security definer set search_path = pg_catalog, pg_temp as $$ select * from internal.account_figures(p_account_id) $$;
+comment on function account_summary is 'An account now, marked at read (rules 20 to 22): money in the account''s currency.';
+
+create or replace function position_report(p_account_id bigint)
+returns table (
+    position_id bigint, instrument_id bigint, symbol varchar, quantity numeric, average_price numeric, cost numeric, mark numeric,
+    market_value numeric, unrealized_pnl numeric, realized_pnl numeric
+) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select q.position_id, q.instrument_id, i.symbol, q.quantity, q.average_price, q.cost, q.mark, round(q.quantity * q.mark, 2),
+           round(q.quantity * (q.mark - q.average_price), 2), q.realized_pnl
+    from (select p.*, coalesce(internal.mark(p.instrument_id), p.average_price) as mark from public.positions p where p.account_id = p_account_id) q
+    join public.instruments i on i.instrument_id = q.instrument_id
+    order by i.symbol
+$$;
+comment on function position_report is 'All positions that an account has or had, marked at read (rules 19 and 20).';
+
+create or replace function calculate_position_pnl(p_position_id bigint, p_current_price numeric) returns numeric
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_quantity numeric;
+    v_average_price numeric;
+    v_unrealized_pnl numeric;
+begin
+    select p.quantity, p.average_price into v_quantity, v_average_price from public.positions p where p.position_id = p_position_id;
+    v_unrealized_pnl := v_quantity * (p_current_price - v_average_price);
+    update public.positions p
+    set unrealized_pnl = v_unrealized_pnl, updated_at = clock_timestamp() at time zone 'UTC'
+    where p.position_id = p_position_id;
+    return v_unrealized_pnl;
+end;
+$$;
+comment on function calculate_position_pnl is 'Marks one position at a price of the caller''s: stores and returns quantity × (price − average price).';
+
+create or replace function refresh_pnl(p_account_id bigint default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_changed integer;
+begin
+    with marks as materialized (
+        select b.instrument_id, internal.mark(b.instrument_id) as mark from internal.books b
+    ),
+    -- A position that is being traded this moment is marked by its trade; waiting for it could wait in a circle.
+    free as materialized (
+        select p.position_id, round(p.quantity * (coalesce(m.mark, p.average_price) - p.average_price), 2) as unrealized_pnl
+        from public.positions p
+        join marks m on m.instrument_id = p.instrument_id
+        where (p_account_id is null or p.account_id = p_account_id)
+            and p.unrealized_pnl is distinct from round(p.quantity * (coalesce(m.mark, p.average_price) - p.average_price), 2)
+        for no key update of p skip locked
+    )
+    update public.positions p
+    set unrealized_pnl = f.unrealized_pnl, updated_at = clock_timestamp() at time zone 'UTC'
+    from free f
+    where p.position_id = f.position_id;
+    get diagnostics v_changed = row_count;
+    return v_changed;
+end;
+$$;
+comment on function refresh_pnl is 'Marks the positions of one account, or of all, at the market (rule 20), in one statement; returns how many changed.';
