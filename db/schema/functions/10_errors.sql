@@ -6,7 +6,7 @@ returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception using
         errcode = p_code,
-        message = format('%s %s %s', p_field, coalesce(p_value, 'null'), p_reason),
+        message = format('%s %s: %s', p_field, coalesce(p_value, 'null'), p_reason),
         column = p_field,
         detail = coalesce(p_value, 'null'),
         hint = coalesce(p_hint, '');

@@ -226,7 +226,7 @@ begin
     else
         begin
             perform internal.check_terms(v_new.order_type, v_new.side, v_new.quantity, v_new.price, v_new.stop_price, v_new.time_in_force,
-                v_new.post_only, v_new.self_trade, v.market.tick_size, v.market.lot_size);
+                v_new.post_only, v_new.self_trade, (v.market).tick_size, (v.market).lot_size);
         exception when sqlstate 'PS001' then
             v_reason := sqlerrm;
         end;

@@ -76,8 +76,10 @@ begin
     into equity, realized_pnl, unrealized_pnl
     from (
         select q.quantity, q.mark, q.realized_pnl, round(q.quantity * (q.mark - q.average_price), 2) as unrealized_pnl
-        from (select p.*, case when p.quantity = 0 then 0 else coalesce(internal.mark(p.instrument_id), p.average_price) end as mark
-              from public.positions p where p.account_id = p_account_id) q
+        from (select p.*, coalesce(k.mark, p.average_price) as mark
+              from public.positions p
+              left join internal.marks k on k.instrument_id = p.instrument_id
+              where p.account_id = p_account_id) q
     ) p;
     if v_rate is null then
         equity := round(equity, 2);
@@ -114,7 +116,10 @@ returns table (
 ) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select q.position_id, q.instrument_id, i.symbol, q.quantity, q.average_price, q.cost, q.mark, round(q.quantity * q.mark, 2),
            round(q.quantity * (q.mark - q.average_price), 2), q.realized_pnl
-    from (select p.*, coalesce(internal.mark(p.instrument_id), p.average_price) as mark from public.positions p where p.account_id = p_account_id) q
+    from (select p.*, coalesce(k.mark, p.average_price) as mark
+          from public.positions p
+          left join internal.marks k on k.instrument_id = p.instrument_id
+          where p.account_id = p_account_id) q
     join public.instruments i on i.instrument_id = q.instrument_id
     order by i.symbol
 $$;
@@ -143,7 +148,7 @@ declare
     v_changed integer;
 begin
     with marks as materialized (
-        select b.instrument_id, internal.mark(b.instrument_id) as mark from internal.books b
+        select k.instrument_id, k.mark from internal.marks k
     ),
     -- A position that is being traded this moment is marked by its trade; waiting for it could wait in a circle.
     free as materialized (

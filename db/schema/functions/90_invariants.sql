@@ -326,7 +326,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     join (
         select q.account_id, count(*) as positions, sum(q.quantity * q.mark) as value,
                sum(q.realized_pnl + round(q.quantity * (q.mark - q.average_price), 2)) as made
-        from (select p.*, coalesce(internal.mark(p.instrument_id), p.average_price) as mark from p) q
+        from (select p.*, coalesce(k.mark, p.average_price) as mark from p left join internal.marks k on k.instrument_id = p.instrument_id) q
         group by q.account_id
     ) v on v.account_id = a.account_id
     left join ledger s on s.account_id = a.account_id
