@@ -63,7 +63,33 @@ end;
 $$;
 comment on function internal.check_terms is 'Refuses terms that make no sense (rules 1, 2 and 4), naming the field and the value.';
 
-create or replace function internal.terms(o orders) returns jsonb language sql immutable set search_path = pg_catalog, pg_temp as $$
+create or replace function internal.request(
+    p_account_id bigint, p_type varchar, p_side varchar, p_quantity numeric, p_price numeric, p_stop_price numeric, p_time_in_force varchar,
+    p_post_only boolean, p_self_trade varchar, p_client_order_id varchar, p_market internal.market
+) returns orders language plpgsql as $$
+begin
+    -- What makes sense is told by one look; only what does not is looked at piece by piece, to name the field.
+    if (p_account_id is not null and p_quantity > 0 and p_quantity < 1e12 and p_price > 0 and p_price < 1e12 and p_stop_price is null
+        and p_type = 'limit' and p_side in ('buy', 'sell') and p_self_trade in ('cancel_newest', 'cancel_oldest', 'cancel_both', 'decrement')
+        and (p_time_in_force in ('GTC', 'DAY') and p_post_only is not null or p_time_in_force in ('IOC', 'FOK') and not p_post_only)
+        and p_quantity % coalesce(p_market.lot_size, 0.00000001) = 0 and p_price % coalesce(p_market.tick_size, 0.00000001) = 0
+        and p_quantity * p_price < 1e17 and coalesce(length(p_client_order_id), 0) <= 100) is not true
+    then
+        if p_account_id is null then
+            perform internal.refuse('account_id', null, 'is missing', 'Name the account that the order is for.');
+        elsif length(p_client_order_id) > 100 then
+            perform internal.refuse('client_order_id', p_client_order_id, 'is longer than 100 characters', 'Send a shorter one.');
+        end if;
+        perform internal.check_terms(p_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force, p_post_only, p_self_trade,
+            p_market.tick_size, p_market.lot_size);
+    end if;
+    return (null, p_account_id, p_market.instrument_id, p_type, p_side, p_quantity, p_price, p_stop_price, null, p_time_in_force, null, null,
+        null, 0, p_post_only, p_self_trade, p_client_order_id, null, null, null, 0, null)::public.orders;
+end;
+$$;
+comment on function internal.request is 'A request as an order that is not placed yet; a senseless one is an error that names the field (rules 1, 2 and 4).';
+
+create or replace function internal.terms(o orders) returns jsonb language sql stable as $$
     select jsonb_build_array(o.instrument_id, o.order_type, o.side, o.quantity, o.price, o.stop_price, o.time_in_force, o.post_only, o.self_trade)
 $$;
 comment on function internal.terms is 'What makes two requests with one client_order_id the same request (rule 5); jsonb compares numbers by value.';

@@ -1,16 +1,17 @@
 -- What the journal says of an event: enough to rebuild the order, the position and the balance after it, without looking at any table.
 
-create or replace function internal.order_detail(o orders) returns jsonb language sql immutable as $$
+create or replace function internal.order_detail(o orders) returns jsonb language sql stable as $$
     select jsonb_strip_nulls(jsonb_build_object(
         'order_type', o.order_type, 'side', o.side, 'quantity', o.quantity, 'price', o.price, 'stop_price', o.stop_price,
         'time_in_force', o.time_in_force, 'post_only', o.post_only, 'self_trade', o.self_trade, 'client_order_id', o.client_order_id,
-        'status', o.status, 'reason', o.reason, 'filled_quantity', o.filled_quantity, 'reserved', o.reserved))
+        'status', o.status, 'reason', o.reason, 'filled_quantity', o.filled_quantity, 'reserved', o.reserved,
+        'priority', o.priority))
 $$;
 comment on function internal.order_detail is 'An order as the journal keeps it when it is accepted, replaced or rejected.';
 
 create or replace function internal.fill_detail(
     t trades, o orders, p_balance numeric, p_position numeric, p_cost numeric, p_realized numeric
-) returns jsonb language sql immutable as $$
+) returns jsonb language sql stable as $$
     select jsonb_build_object(
         'trade_id', t.trade_id, 'match_id', t.match_id, 'side', t.side, 'quantity', t.quantity, 'price', t.price, 'liquidity', t.liquidity,
         'cash', round(t.quantity * t.price, 2), 'commission', t.commission,

@@ -341,6 +341,9 @@ begin
         elsif p_mode <> 'continue' then
             v_order.status := case when v_waits then 'pending' when v_order.filled_quantity > 0 then 'partially_filled' else 'open' end;
             v_order.reserved := case when v_buy and not v_margin[v_me] and v_order.order_type <> 'market' then v_need else 0 end;
+            if v_waits or v_rests and cardinality(v_makers) = 0 then
+                v_order.priority := nextval('internal.priority_seq');
+            end if;
             v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id,
                 case when p_mode = 'replace' then 'replaced' else 'accepted' end, v_order.order_id,
                 v_order.instrument_id, internal.order_detail(v_order))::public.journal;
@@ -350,9 +353,7 @@ begin
             end if;
         end if;
 
-        if v_waits then
-            v_order.priority := nextval('internal.priority_seq');
-        elsif v_kill is null then
+        if not v_waits and v_kill is null then
             v_events_before := cardinality(v_events);
             v_reserved_before := v_reserved[v_me];
             foreach v_maker in array v_makers loop
@@ -512,12 +513,15 @@ begin
                 v_order.reserved := 0;
             elsif v_kill is null and v_rests then
                 v_order.status := case when v_order.filled_quantity > 0 then 'partially_filled' else 'open' end;
-                v_order.priority := nextval('internal.priority_seq');
                 v_order.reserved := case when v_order.reserved > 0
                     then least(v_order.reserved, internal.reserve(v_remaining, v_order.price, v_maker_rate[v_me], v_taker_rate[v_me])) else 0 end;
-                v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rested', v_order.order_id,
-                    v_order.instrument_id, jsonb_build_object('price', v_order.price, 'quantity', v_remaining, 'reserved', v_order.reserved,
-                        'priority', v_order.priority))::public.journal;
+                -- One that met nobody has said so when it was accepted.
+                if v_stop or v_inner or cardinality(v_makers) > 0 then
+                    v_order.priority := nextval('internal.priority_seq');
+                    v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rested', v_order.order_id,
+                        v_order.instrument_id, jsonb_build_object('price', v_order.price, 'quantity', v_remaining, 'reserved', v_order.reserved,
+                            'priority', v_order.priority))::public.journal;
+                end if;
             else
                 v_order.status := 'cancelled';
                 v_order.reason := coalesce(v_kill, case

@@ -7,14 +7,7 @@ create or replace function place_order(
 ) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_market internal.market;
-    v_order public.orders;
-    v_outcome internal.outcome;
 begin
-    if p_account_id is null then
-        perform internal.refuse('account_id', null, 'is missing', 'Name the account that the order is for.');
-    elsif length(p_client_order_id) > 100 then
-        perform internal.refuse('client_order_id', p_client_order_id, 'is longer than 100 characters', 'Send a shorter one.');
-    end if;
     select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
            b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
     into v_market
@@ -25,28 +18,8 @@ begin
     if not found then
         perform internal.refuse('instrument_id', p_instrument_id::text, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
     end if;
-    perform internal.check_terms(p_order_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force, p_post_only, p_self_trade,
-        v_market.tick_size, v_market.lot_size);
-
-    v_order.account_id := p_account_id;
-    v_order.instrument_id := p_instrument_id;
-    v_order.order_type := p_order_type;
-    v_order.side := p_side;
-    v_order.quantity := p_quantity;
-    v_order.price := p_price;
-    v_order.stop_price := p_stop_price;
-    v_order.time_in_force := p_time_in_force;
-    v_order.post_only := p_post_only;
-    v_order.self_trade := p_self_trade;
-    v_order.client_order_id := p_client_order_id;
-    v_order.filled_quantity := 0;
-    v_order.reserved := 0;
-
-    v_outcome := internal.work(v_order, 'new', v_market);
-    if v_outcome.changed then
-        perform internal.finish(v_market, v_outcome);
-    end if;
-    return v_outcome.order_id;
+    return internal.enter(internal.request(p_account_id, p_order_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force,
+        p_post_only, p_self_trade, p_client_order_id, v_market), v_market);
 end;
 $$;
 comment on function place_order is

@@ -359,8 +359,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     where (o.status <> 'pending' or o.priority is not null)
         and case o.status
             when 'pending' then e.kind in ('accepted', 'replaced', 'reduced')
-            when 'open' then e.kind in ('rested', 'reduced')
-            when 'partially_filled' then e.kind in ('filled', 'rested', 'reduced')
+            when 'open' then e.kind in ('accepted', 'replaced', 'rested', 'reduced')
+            when 'partially_filled' then e.kind in ('filled', 'rested', 'replaced', 'reduced')
             when 'filled' then e.kind in ('filled')
             else e.kind = o.status
         end is not true

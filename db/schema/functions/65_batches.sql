@@ -1,0 +1,242 @@
+-- Many orders in one transaction: a client's batch, and orders that somebody inserted with plain SQL.
+
+create or replace function internal.lock_for(p_orders orders[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    v_accounts bigint[];
+    v_side record;
+    v_maker record;
+    v_reach numeric;
+    v_worst numeric;
+    v_stops boolean;
+begin
+    -- All instruments, in id order.
+    perform from internal.books b
+    where b.instrument_id in (select o.instrument_id from unnest(p_orders) o)
+    order by b.instrument_id
+    for no key update;
+
+    -- All accounts that can take part, in id order: those of the orders, and of what stands in the book as far as all of them together can reach.
+    select array_agg(o.account_id) into v_accounts from unnest(p_orders) o;
+    for v_side in
+        select o.instrument_id, o.side, sum(o.quantity) as quantity,
+               case o.side when 'buy' then max(coalesce(o.price, 1e12)) else min(coalesce(o.price, 0)) end as price_limit,
+               array_agg(distinct o.account_id) as accounts, bool_or(o.order_type in ('stop', 'stop_limit')) as stops
+        from unnest(p_orders) o
+        group by o.instrument_id, o.side
+    loop
+        v_reach := 0;
+        v_worst := null;
+        for v_maker in
+            select * from (
+                select r.account_id, r.price, r.quantity - r.filled_quantity as quantity, r.priority
+                from public.orders r
+                where v_side.side = 'buy' and r.instrument_id = v_side.instrument_id and r.side = 'sell'
+                    and r.status in ('open', 'partially_filled') and r.price <= v_side.price_limit
+                order by r.price, r.priority
+            ) asks
+            union all
+            select * from (
+                select r.account_id, r.price, r.quantity - r.filled_quantity as quantity, r.priority
+                from public.orders r
+                where v_side.side = 'sell' and r.instrument_id = v_side.instrument_id and r.side = 'buy'
+                    and r.status in ('open', 'partially_filled') and r.price >= v_side.price_limit
+                order by r.price desc, r.priority
+            ) bids
+        loop
+            v_accounts := v_accounts || v_maker.account_id;
+            v_worst := v_maker.price;
+            if v_maker.account_id <> all (v_side.accounts) then
+                v_reach := v_reach + v_maker.quantity;
+                exit when v_reach >= v_side.quantity;
+            end if;
+        end loop;
+        -- Where a stop may be set off, everyone with a working order may take part.
+        select b.waiting_stops > 0 or v_side.stops into v_stops from internal.books b where b.instrument_id = v_side.instrument_id;
+        if v_stops then
+            select v_accounts || coalesce(array_agg(distinct r.account_id), '{}') into v_accounts
+            from public.orders r
+            where r.instrument_id = v_side.instrument_id and r.status in ('pending', 'open', 'partially_filled');
+        end if;
+    end loop;
+    perform from public.accounts a where a.account_id = any (v_accounts) order by a.account_id for no key update;
+end;
+$$;
+comment on function internal.lock_for is
+    'Takes every lock that these orders can need, instruments before accounts, each in id order, so that working through them waits for nobody.';
+
+create or replace function internal.batch_element(p_element jsonb) returns orders
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_words constant text[] := '{account_id,instrument_id,order_type,side,quantity,price,stop_price,time_in_force,post_only,self_trade,client_order_id}';
+    v_word text;
+    v_value text;
+    v_order public.orders;
+begin
+    if jsonb_typeof(p_element) <> 'object' then
+        perform internal.refuse('order', left(p_element::text, 60), 'is no object', 'Send objects with the words of place_order.');
+    end if;
+    for v_word in select k from jsonb_object_keys(p_element) k where k <> all (v_words) order by k loop
+        perform internal.refuse(v_word, p_element ->> v_word, 'is no term of an order', 'The terms are ' || array_to_string(v_words, ', ') || '.');
+    end loop;
+    -- Each word in its own type: what does not convert is named.
+    foreach v_word in array v_words loop
+        v_value := p_element ->> v_word;
+        begin
+            case v_word
+                when 'account_id' then v_order.account_id := v_value;
+                when 'instrument_id' then v_order.instrument_id := v_value;
+                when 'order_type' then v_order.order_type := v_value;
+                when 'side' then v_order.side := v_value;
+                when 'quantity' then perform v_value::numeric;
+                when 'price' then perform v_value::numeric;
+                when 'stop_price' then perform v_value::numeric;
+                when 'time_in_force' then v_order.time_in_force := coalesce(v_value, 'GTC');
+                when 'post_only' then v_order.post_only := coalesce(v_value, 'false');
+                when 'self_trade' then v_order.self_trade := coalesce(v_value, 'cancel_newest');
+                when 'client_order_id' then v_order.client_order_id := v_value;
+            end case;
+        exception
+            when invalid_text_representation or numeric_value_out_of_range then
+                perform internal.refuse(v_word, v_value, 'is not of its type', 'See place_order for the type of each term.');
+            when string_data_right_truncation then
+                perform internal.refuse(v_word, v_value, 'is too long', 'See place_order for the words that it takes.');
+        end;
+    end loop;
+    return v_order;
+end;
+$$;
+comment on function internal.batch_element is 'Reads one element of place_orders word by word; the first that is wrong is an error that names it.';
+
+create or replace function place_orders(p_orders jsonb)
+returns table (ordinal integer, order_id bigint, status varchar, reason text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_element record;
+    v_market internal.market;
+    v_requests public.orders[] := '{}';
+    v_ordinals integer[] := '{}';
+    v_ids bigint[] := '{}';
+    v_errors text[] := '{}';
+    v_request public.orders;
+    v_count integer;
+begin
+    if p_orders is null or jsonb_typeof(p_orders) <> 'array' then
+        perform internal.refuse('orders', left(p_orders::text, 60), 'is no array', 'Send a JSON array of objects with the words of place_order.');
+    end if;
+    v_count := jsonb_array_length(p_orders);
+    v_errors := array_fill(null::text, array[greatest(v_count, 1)]);
+    v_ids := array_fill(null::bigint, array[greatest(v_count, 1)]);
+
+    -- What each element asks for. One that makes no sense is told as such, and spoils no other.
+    for v_element in
+        select e.ordinality::integer as ordinal, e.value,
+               (e.value ->> 'instrument_id') as instrument
+        from jsonb_array_elements(p_orders) with ordinality e
+    loop
+        begin
+            v_request := internal.batch_element(v_element.value);
+            select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
+                   b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
+            into v_market
+            from internal.books b
+            join public.instruments i on i.instrument_id = b.instrument_id
+            where b.instrument_id = v_request.instrument_id;
+            if not found then
+                perform internal.refuse('instrument_id', v_element.instrument, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
+            elsif not exists (select from public.accounts a where a.account_id = v_request.account_id) then
+                perform internal.refuse('account_id', v_element.value ->> 'account_id', 'there is no such account', 'The table accounts lists them.', 'PS002');
+            end if;
+            v_request := internal.request(v_request.account_id, v_request.order_type, v_request.side, (v_element.value ->> 'quantity')::numeric,
+                (v_element.value ->> 'price')::numeric, (v_element.value ->> 'stop_price')::numeric, v_request.time_in_force,
+                v_request.post_only, v_request.self_trade, v_request.client_order_id, v_market);
+            v_requests := v_requests || v_request;
+            v_ordinals := v_ordinals || v_element.ordinal;
+        exception when sqlstate 'PS001' or sqlstate 'PS002' then
+            v_errors[v_element.ordinal] := sqlerrm;
+        end;
+    end loop;
+
+    perform internal.lock_for(v_requests);
+    for v_at in 1..cardinality(v_requests) loop
+        v_request := v_requests[v_at];
+        v_market := internal.lock_market(v_request.instrument_id);
+        if v_request.client_order_id is null then
+            v_ids[v_ordinals[v_at]] := internal.enter(v_request, v_market);
+        else
+            -- An id that was used with other terms is an error of its element.
+            begin
+                v_ids[v_ordinals[v_at]] := internal.enter(v_request, v_market);
+            exception when sqlstate 'PS001' then
+                v_errors[v_ordinals[v_at]] := sqlerrm;
+            end;
+        end if;
+    end loop;
+
+    return query
+        select n::integer, o.order_id, case when o.order_id is null then 'error' else o.status end, coalesce(v_errors[n], o.reason)
+        from generate_series(1, v_count) n
+        left join public.orders o on o.order_id = v_ids[n]
+        order by n;
+end;
+$$;
+comment on function place_orders is
+    'Places a JSON array of orders in one transaction, in array order, with the outcome of one by one; a senseless element is a row with the status error and spoils no other.';
+
+create or replace function match_pending() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_orders public.orders[];
+    v_order public.orders;
+    v_market internal.market;
+    v_outcome internal.outcome;
+    v_at timestamp;
+    v_count integer := 0;
+begin
+    select array_agg(o order by o.order_id) into v_orders
+    from public.orders o
+    where o.status = 'pending' and o.priority is null and o.order_type not in ('stop', 'stop_limit');
+    if v_orders is null then
+        return 0;
+    end if;
+    perform internal.lock_for(v_orders);
+    foreach v_order in array v_orders loop
+        -- Somebody else may have been here while we waited.
+        select * into v_order from public.orders o where o.order_id = v_order.order_id and o.status = 'pending' and o.priority is null;
+        continue when not found;
+        v_count := v_count + 1;
+        v_order.filled_quantity := coalesce(v_order.filled_quantity, 0);
+        v_order.time_in_force := coalesce(v_order.time_in_force, 'GTC');
+        v_order.post_only := coalesce(v_order.post_only, false);
+        v_order.self_trade := coalesce(v_order.self_trade, 'cancel_newest');
+        begin
+            if v_order.account_id is null then
+                perform internal.refuse('account_id', null, 'is missing', 'Name the account that the order is for.');
+            end if;
+            v_market := internal.lock_market(v_order.instrument_id);
+            perform internal.check_terms(v_order.order_type, v_order.side, v_order.quantity, v_order.price, v_order.stop_price,
+                v_order.time_in_force, v_order.post_only, v_order.self_trade, v_market.tick_size, v_market.lot_size);
+        exception when sqlstate 'PS001' or sqlstate 'PS002' then
+            -- There is nobody to tell but the row itself.
+            v_at := clock_timestamp() at time zone 'UTC';
+            update public.orders o set status = 'rejected', reason = sqlerrm, updated_at = v_at where o.order_id = v_order.order_id;
+            insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+            select v_at, v_order.account_id, 'rejected', v_order.order_id, v_order.instrument_id,
+                   internal.order_detail(v_order) || jsonb_build_object('status', 'rejected', 'reason', sqlerrm)
+            where v_order.account_id is not null;
+            continue;
+        end;
+        update public.orders o
+        set filled_quantity = v_order.filled_quantity, time_in_force = v_order.time_in_force, post_only = v_order.post_only,
+            self_trade = v_order.self_trade, terms = case when o.client_order_id is not null then internal.terms(v_order) end
+        where o.order_id = v_order.order_id;
+        v_outcome := internal.work(v_order, 'pending', v_market);
+        if v_outcome.changed then
+            perform internal.finish(v_market, v_outcome);
+        end if;
+    end loop;
+    return v_count;
+end;
+$$;
+comment on function match_pending is
+    'Accepts and matches orders that were inserted straight into the table as pending, stops aside, in id order; returns how many. One that makes no sense is rejected.';
