@@ -6,6 +6,8 @@
 
 revoke all on schema internal from public;
 revoke create on schema public from public;
+-- A function is nobody's to call until somebody is granted it.
+alter default privileges revoke execute on functions from public;
 
 -- People and their accounts -----------------------------------------------------------------------------------------------------
 
