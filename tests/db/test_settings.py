@@ -152,14 +152,22 @@ def test_what_is_wrong_in_the_environment_is_named(
     assert message in _wrong()
 
 
-@pytest.mark.parametrize("url", ["mysql://ann:secret@h/x", "ann:secret@h", "postgres:secret@h"])
-def test_a_password_never_shows(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://ann:secret@h/x", "should begin with postgresql://"),
+        ("ann:secret@h", "should begin with postgresql://"),
+        ("postgresql://ann:se/secret@h/x", "should have a number as its port"),
+        ("postgresql://h:x/x?password=secret", "should have a number as its port"),
+    ],
+)
+def test_a_password_never_shows(monkeypatch: pytest.MonkeyPatch, url: str, reason: str) -> None:
     assert "secret" not in _wrong(overrides={"database": {"url": url}})
     monkeypatch.setenv("TRADE_DATABASE__URL", url)
     message = _wrong()
     assert "secret" not in message
     assert "TRADE_DATABASE__URL is '" in message
-    assert "should begin with postgresql://" in message
+    assert reason in message
     monkeypatch.delenv("TRADE_DATABASE__URL")
     monkeypatch.setenv("TRADE_URL", url)
     assert "secret" not in _wrong()

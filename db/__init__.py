@@ -1,0 +1,24 @@
+"""The data layer: all that touches Postgres; it knows nothing of screens.
+
+Public names, one module per subject, to be imported where they are needed (the driver is loaded only then):
+
+- `db.errors` – what can go wrong; `db.settings` – how to reach the server
+- `db.database` – `Database`, the one object the rest of the program holds; `db.live` – what changed
+- `db.orders`, `db.accounts`, `db.instruments`, `db.market` – typed functions over the SQL interface
+- `db.schema.migrate` – brings a database's schema up to this program; `db.embedded` – the embedded server
+- `db.feeds` – who else is in the market
+"""
+
+__all__ = [
+    "accounts",
+    "database",
+    "embedded",
+    "errors",
+    "feeds",
+    "instruments",
+    "live",
+    "market",
+    "orders",
+    "schema",
+    "settings",
+]
