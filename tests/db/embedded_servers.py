@@ -74,6 +74,8 @@ def watched(folder: Path) -> Iterator[Path]:
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    # What a killed server leaves outside of its data folder until it is started again.
+    Cluster(folder).stop()
     assert not left, f"the test has left processes {left} on {folder}"
 
 

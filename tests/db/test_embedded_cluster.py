@@ -14,9 +14,9 @@ import pytest
 from db.embedded import binaries, configuration
 from db.embedded.cluster import Cluster
 from db.errors import ServerError
-from tests.db.embedded_servers import ask, data_dir, is_up, watched
+from tests.db.embedded_servers import ask, data_dir, is_up, template, used_data_dir, watched
 
-__all__ = ["data_dir"]
+__all__ = ["data_dir", "template", "used_data_dir"]
 
 
 def free_port() -> int:
@@ -58,8 +58,8 @@ async def test_a_new_folder_becomes_a_server_with_the_database(data_dir: Path) -
     assert not is_up(data_dir)
 
 
-async def test_data_survive_a_stop(data_dir: Path) -> None:
-    cluster = Cluster(data_dir)
+async def test_data_survive_a_stop(used_data_dir: Path) -> None:
+    cluster = Cluster(used_data_dir)
     cluster.start()
     await ask(cluster.owner_url(), "create table kept as select 42 as answer")
     cluster.stop()
@@ -70,9 +70,9 @@ async def test_data_survive_a_stop(data_dir: Path) -> None:
         cluster.stop()
 
 
-async def test_starting_and_stopping_twice_is_starting_and_stopping_once(data_dir: Path) -> None:
-    Cluster(data_dir).stop()
-    cluster, other = Cluster(data_dir), Cluster(data_dir)
+async def test_starting_and_stopping_twice_is_starting_and_stopping_once(used_data_dir: Path) -> None:
+    Cluster(used_data_dir).stop()
+    cluster, other = Cluster(used_data_dir), Cluster(used_data_dir)
     cluster.start()
     try:
         process = cluster.process()
@@ -82,7 +82,7 @@ async def test_starting_and_stopping_twice_is_starting_and_stopping_once(data_di
     finally:
         other.stop()
     cluster.stop()
-    assert not is_up(data_dir)
+    assert not is_up(used_data_dir)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_only_the_owner_can_enter_the_folders_of_the_data_and_the_socket(server:
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
 
 
-async def test_without_a_port_nothing_listens_on_tcp(data_dir: Path) -> None:
-    cluster = Cluster(data_dir)
+async def test_without_a_port_nothing_listens_on_tcp(used_data_dir: Path) -> None:
+    cluster = Cluster(used_data_dir)
     cluster.start()
     try:
         assert await ask(cluster.owner_url(), "select current_setting('listen_addresses')") == ""
@@ -178,15 +178,15 @@ async def test_without_a_port_nothing_listens_on_tcp(data_dir: Path) -> None:
         cluster.stop()
 
 
-def test_a_port_that_is_taken_is_named(server: Cluster, data_dir: Path) -> None:
+def test_a_port_that_is_taken_is_named(server: Cluster, used_data_dir: Path) -> None:
     process = server.process()
     assert process is not None
     with pytest.raises(ServerError, match=rf"Port {process.port} .* is taken .*database\.port"):
-        Cluster(data_dir, port=process.port).start()
-    assert not is_up(data_dir)
+        Cluster(used_data_dir, port=process.port).start()
+    assert not is_up(used_data_dir)
 
 
-def test_what_postgres_says_against_a_start_is_passed_on(data_dir: Path) -> None:
+def test_what_postgres_says_against_a_start_is_passed_on(used_data_dir: Path) -> None:
     with pytest.raises(ServerError, match="unrecognized configuration parameter") as error:
-        Cluster(data_dir, overrides={"no_such_setting": "1"}).start()
-    assert str(data_dir / "log" / "server.log") in str(error.value)
+        Cluster(used_data_dir, overrides={"no_such_setting": "1"}).start()
+    assert str(used_data_dir / "log" / "server.log") in str(error.value)

@@ -108,14 +108,23 @@ def test_a_file_in_the_place_of_the_data_folder_is_named(tmp_path: Path) -> None
         Cluster(tmp_path / "file" / "below").start()
 
 
-def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
-    for name, content in {"cluster/notes.txt": "mine", "PG_VERSION": "18\n"}.items():
-        folder = tmp_path / name.replace("/", "-")
-        (folder / name).parent.mkdir(parents=True)
-        (folder / name).write_text(content)
-        with pytest.raises(ServerError, match=r"data folder.*database\.data_dir"):
-            Cluster(folder).start()
-        assert (folder / name).read_text() == content
+def test_another_servers_data_folder_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "PG_VERSION").write_text("18\n")
+    with pytest.raises(
+        ServerError, match=r"itself the data folder of a PostgreSQL server.*database\.data_dir"
+    ):
+        Cluster(tmp_path).start()
+    assert [file.name for file in tmp_path.iterdir()] == ["PG_VERSION"]
+
+
+def test_files_of_somebody_else_in_the_clusters_place_are_left_alone(tmp_path: Path) -> None:
+    notes = tmp_path / "cluster" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(ServerError, match=r"not a PostgreSQL data folder.*database\.data_dir"):
+        Cluster(tmp_path).start()
+    assert list(notes.parent.iterdir()) == [notes]
+    assert notes.read_text() == "mine"
 
 
 # Disks
@@ -284,8 +293,9 @@ def test_root_refuses_a_place_for_the_programs_that_others_may_write_to(
 def test_a_root_that_may_not_become_another_user_is_told_what_to_do(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:  # as in a sandbox with one user only
-        raise OSError(errno.EINVAL, "Invalid argument")
+    def refuse(_descriptor: int, uid: int, _gid: int) -> None:  # as in a sandbox with one user only
+        if uid != 0:
+            raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fchown", refuse)
     with pytest.raises(ServerError, match="run the program as an ordinary user"):
