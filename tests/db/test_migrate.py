@@ -10,11 +10,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from db.errors import SchemaError, ServerError
 from db.schema import migrate as schema
 from db.schema.migrate import MigrationReport, SchemaStatus
-from db.schema.scripts import read_scripts
+from db.schema.scripts import Script, read_scripts
 
 
 class Folders:
@@ -227,6 +229,31 @@ def test_files_that_will_not_do(tmp_path: Path, names: list[str], text: str, mes
     with pytest.raises(SchemaError) as refused:
         read_scripts(tmp_path, versions=True)
     assert message in str(refused.value)
+
+
+_PIECES = [
+    "select 1",
+    "'a;b'",
+    "'it''s;'",
+    '"a;b"',
+    "e'\\';'",
+    "$$ ; $$",
+    "$x$ $$;$$ $x$",
+    "-- ;\n",
+    "/* ; */",
+    "\n",
+    " ",
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=6), min_size=1, max_size=5))
+def test_statements_are_split_where_they_end_and_nowhere_else(parts: list[list[str]]) -> None:
+    wanted = ["select 0 " + " ".join(pieces) for pieces in parts]
+    script = Script(1, "0001_a", Path("0001_a.sql"), ";\n".join(wanted))
+    found = list(script.statements())
+    assert [text.strip() for _, text in found] == [text.strip() for text in wanted]
+    lines = script.text.splitlines()
+    assert all(lines[line - 1].startswith("select 0") for line, _ in found)
 
 
 def test_a_folder_that_is_missing_and_a_file_that_is_no_text(tmp_path: Path) -> None:
