@@ -6,6 +6,8 @@ import time
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from db.database import ConnectionState, Database, connect
 from db.errors import ConnectionLostError, DatabaseError, PitsideError, RequestError, ServerError
@@ -230,6 +232,13 @@ async def test_an_open_transaction_ends_with_the_use_of_its_connection(database_
 def test_no_password_shows(url: str, shown: str) -> None:
     assert mask(url) == shown
     assert "cret" not in describe(url)
+
+
+@given(st.text(), st.text(), st.sampled_from(["postgresql://ann:", "ann:", "mysql://", "postgresql://:"]))
+def test_no_password_shows_however_it_is_written(start: str, end: str, before: str) -> None:
+    if ":" not in before.partition("//")[2] and before != "ann:":
+        before += "ann:"
+    assert "§" not in mask(f"{before}{start}§{end}@db.example/x")
 
 
 def test_where_a_url_leads() -> None:

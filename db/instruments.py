@@ -1,0 +1,101 @@
+"""What can be traded."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from decimal import Decimal
+
+from db.database import ANSWER_TIMEOUT, Database, Record
+from db.errors import RequestError
+from db.values import exact_or_none
+
+_SELECT = """
+    select instrument_id, symbol, name, instrument_type, exchange, currency, tick_size, lot_size, is_active
+    from instruments"""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """An instrument; prices are multiples of `tick_size`, quantities of `lot_size`, where it has them (rule
+    2)."""
+
+    instrument_id: int
+    symbol: str
+    name: str
+    instrument_type: str
+    exchange: str | None
+    currency: str
+    tick_size: Decimal | None
+    lot_size: Decimal | None
+    is_active: bool
+
+
+async def list_all(db: Database, *, active_only: bool = False) -> list[Instrument]:
+    """All instruments by symbol."""
+    rows = await db.fetch(
+        f"{_SELECT} where is_active or not $1 order by symbol",
+        active_only,
+        within=ANSWER_TIMEOUT,
+    )
+    return [_instrument(row) for row in rows]
+
+
+async def by_symbol(db: Database, symbol: str) -> Instrument:
+    """The instrument of that symbol, in any case. Raises RequestError with what is near when there is
+    none."""
+    row = await db.fetchrow(
+        f"{_SELECT} where upper(symbol) = upper($1) order by symbol <> $1 limit 1",
+        symbol,
+        within=ANSWER_TIMEOUT,
+    )
+    if row is not None:
+        return _instrument(row)
+    symbols = [
+        r["symbol"]
+        for r in await db.fetch("select symbol from instruments order by symbol", within=ANSWER_TIMEOUT)
+    ]
+    near = difflib.get_close_matches(symbol.upper(), symbols) or symbols[:8]
+    hint = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else "There are no instruments yet: trade demo sets some up."
+    )
+    raise RequestError("symbol", symbol, "there is no such instrument", hint)
+
+
+async def add(
+    db: Database,
+    *,
+    symbol: str,
+    name: str,
+    instrument_type: str,
+    exchange: str | None = None,
+    currency: str = "USD",
+    tick_size: Decimal | None = None,
+    lot_size: Decimal | None = None,
+) -> Instrument:
+    """Add an instrument. Raises RequestError when there is one of that symbol."""
+    row = await db.fetchrow(
+        """
+        insert into instruments (symbol, name, instrument_type, exchange, currency, tick_size, lot_size)
+        values ($1, $2, $3, $4, $5, $6, $7) on conflict (symbol) do nothing
+        returning
+            instrument_id, symbol, name, instrument_type, exchange, currency, tick_size, lot_size,
+            is_active""",
+        symbol,
+        name,
+        instrument_type,
+        exchange,
+        currency,
+        exact_or_none("tick_size", tick_size),
+        exact_or_none("lot_size", lot_size),
+        within=ANSWER_TIMEOUT,
+    )
+    if row is None:
+        raise RequestError("symbol", symbol, "there is an instrument of that symbol", "Take another symbol.")
+    return _instrument(row)
+
+
+def _instrument(row: Record) -> Instrument:
+    return Instrument(**row)
