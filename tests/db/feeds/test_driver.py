@@ -1,4 +1,4 @@
-"""One process drives the participants of a database, however many terminals are open, and ends with the last."""
+"""One process drives the participants, however many terminals are open, and it ends with the last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.database import Database
 from db.feeds import locks
 from db.feeds.driver import Driver
 from db.settings import SimulationSettings
-from tests.db.feeds.test_simulator import has_both_sides, listed, resting, until
+from tests.db.feeds.watching import has_both_sides, listed, resting, until
 
 SETTINGS = SimulationSettings(seed=3, pace=4.0, levels=5, makers=2, takers=1)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from itertools import count
 
 import pytest
 
 from db.feeds.fair_value import FairValue
+from db.feeds.grid import grid
 from db.feeds.quoting import Action, Cancel, Place, Quoting, Reduce, Resting
 from db.feeds.taking import take, wait
 
@@ -159,3 +161,26 @@ def test_the_fair_value_wanders_and_comes_back_the_same_way_for_the_same_seed() 
     assert 0.9 < min(one) < 99.9
     assert 100.1 < max(one) < 110
     assert sum(one) / len(one) == pytest.approx(100, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("tick", "lot", "price", "step_value"),
+    [
+        ("0.01", "1", "585.60", "0.06"),
+        ("0.0001", "1000", "1.0850", "0.0001"),
+        ("0.5", None, "64250", "6.5"),
+        (None, None, "0.00003", "0.00000001"),
+        (None, "0.01", "3150", "0.3"),
+    ],
+)
+def test_ticks_lots_and_usual_sizes_suit_the_instrument(
+    tick: str | None, lot: str | None, price: str, step_value: str
+) -> None:
+    made = grid(Decimal(tick) if tick else None, Decimal(lot) if lot else None, Decimal(price))
+    assert made.price(made.step) == Decimal(step_value)
+    usual_value = made.quantity(made.usual) * Decimal(price)
+    assert Decimal(15_000) < usual_value < Decimal(25_000)
+    assert made.ticks(made.price(7)) == 7
+    assert made.lots(made.quantity(7)) == 7
+    for exact in (made.tick, made.lot):
+        assert exact == round(exact, 8)

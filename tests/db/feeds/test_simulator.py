@@ -4,10 +4,8 @@ stopped."""
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -21,36 +19,10 @@ from db.feeds.simulator import Simulation
 from db.feeds.tape import play
 from db.orders import OrderRequest
 from db.settings import SimulationSettings
+from tests.db.feeds.watching import has_both_sides, listed, resting, until
 from tests.factories import make_account, make_instrument
 
 SETTINGS = SimulationSettings(seed=3, pace=4.0, levels=5, makers=2, takers=2)
-
-RESTING = """
-    select count(*) from orders o join accounts a using (account_id)
-    where o.status in ('pending', 'open', 'partially_filled') and a.account_number like 'SIM-%'
-      and o.instrument_id = coalesce($1, o.instrument_id)
-"""
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
-    """Wait for something that is about to happen."""
-    end = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.05)
-
-
-async def listed(database: Database, symbol: str, price: str, **options: str | None) -> int:
-    """An instrument that has traded at a price before."""
-    key = await make_instrument(database, symbol, **options)  # type: ignore[arg-type]
-    await database.execute(
-        "insert into market_data (time, instrument_id, open, high, low, close, volume)"
-        " values ($1, $2, $3, $3, $3, $3, 1)",
-        datetime.now(UTC).replace(tzinfo=None, second=0, microsecond=0),
-        key,
-        Decimal(price),
-    )
-    return key
 
 
 @asynccontextmanager
@@ -64,18 +36,8 @@ async def running(database: Database, settings: SimulationSettings = SETTINGS) -
         assert await asyncio.wait_for(task, 10) is True
 
 
-async def has_both_sides(database: Database, key: int, levels: int = 4) -> bool:
-    book = await market.book(database, key)
-    return min(len(book.bids), len(book.asks)) >= levels
-
-
 async def trades(database: Database) -> int:
     count: int = await database.fetchval("select count(*) from trades where liquidity = 'taker'")
-    return count
-
-
-async def resting(database: Database, key: int | None = None) -> int:
-    count: int = await database.fetchval(RESTING, key)
     return count
 
 
@@ -146,20 +108,23 @@ async def test_a_restart_carries_on_with_the_orders_it_finds(database: Database)
 
 async def test_a_lost_connection_is_survived(database: Database, database_url: str) -> None:
     share = await listed(database, "ACME", "100.00")
-    async with await Database.open(database_url, application_name="to be cut", pool_max=2) as own:
-        async with running(own) as simulation:
-            await until(lambda: has_both_sides(database, share))
-            cut = await database.fetchval(
-                "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'to be cut'"
-            )
-            assert cut >= 2
-            before = simulation.activity.requests
+    async with (
+        await Database.open(database_url, application_name="to be cut", pool_max=2) as own,
+        running(own) as simulation,
+    ):
+        await until(lambda: has_both_sides(database, share))
+        cut = await database.fetchval(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+            " where application_name = 'to be cut'"
+        )
+        assert cut >= 2
+        before = simulation.activity.requests
 
-            async def back() -> bool:
-                return simulation.activity.requests > before + 20
+        async def back() -> bool:
+            return simulation.activity.requests > before + 20
 
-            await until(back)
-            assert locks.SIMULATION and await locks.held_alone(database, locks.SIMULATION)
+        await until(back)
+        assert await locks.held_alone(database, locks.SIMULATION)
     assert await resting(database) == 0
 
 
