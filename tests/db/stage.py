@@ -60,7 +60,8 @@ class Stage:
 
     async def fees(self, account_type: str, maker: str, taker: str) -> None:
         await self.connection.execute(
-            "insert into fee_schedule values ($1, $2, $3) on conflict (account_type) do update set maker_rate = $2, taker_rate = $3",
+            """insert into fee_schedule values ($1, $2, $3)
+               on conflict (account_type) do update set maker_rate = $2, taker_rate = $3""",
             account_type,
             Decimal(maker),
             Decimal(taker),
@@ -84,7 +85,9 @@ class Stage:
         on: int | None = None,
     ) -> int:
         if kind is None:
-            kind = ("stop_limit" if stop else "limit") if price is not None else ("stop" if stop else "market")
+            kind = (
+                ("stop_limit" if stop else "limit") if price is not None else ("stop" if stop else "market")
+            )
         order_id: int = await self.connection.fetchval(
             "select place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             account,
@@ -101,21 +104,33 @@ class Stage:
         )
         return order_id
 
-    async def buy(self, account: int, quantity: Number | None, price: Number | None = None, **terms: Any) -> int:
+    async def buy(
+        self, account: int, quantity: Number | None, price: Number | None = None, **terms: Any
+    ) -> int:
         return await self.place(account, "buy", quantity, price, **terms)
 
-    async def sell(self, account: int, quantity: Number | None, price: Number | None = None, **terms: Any) -> int:
+    async def sell(
+        self, account: int, quantity: Number | None, price: Number | None = None, **terms: Any
+    ) -> int:
         return await self.place(account, "sell", quantity, price, **terms)
 
     async def cancel(self, order_id: int) -> bool:
         return bool(await self.connection.fetchval("select cancel_order($1)", order_id))
 
     async def replace(
-        self, order_id: int, quantity: Number | None = None, price: Number | None = None, stop: Number | None = None
+        self,
+        order_id: int,
+        quantity: Number | None = None,
+        price: Number | None = None,
+        stop: Number | None = None,
     ) -> bool:
         return bool(
             await self.connection.fetchval(
-                "select replace_order($1, $2, $3, $4)", order_id, number(quantity), number(price), number(stop)
+                "select replace_order($1, $2, $3, $4)",
+                order_id,
+                number(quantity),
+                number(price),
+                number(stop),
             )
         )
 
@@ -132,7 +147,7 @@ class Stage:
         assert row is not None
         return row
 
-    async def status(self, order_id: int) -> tuple[str, Decimal]:
+    async def status(self, order_id: int) -> tuple[str, Decimal | int]:
         """Status and filled quantity."""
         row = await self.order(order_id)
         return row["status"], row["filled_quantity"].normalize()
@@ -147,10 +162,12 @@ class Stage:
         return await self._side("sell")
 
     async def _side(self, side: str) -> list[tuple[str, int | Decimal]]:
-        rows = await self.connection.fetch("select * from order_book($1, 100) where side = $2", self.instrument, side)
+        rows = await self.connection.fetch(
+            "select * from order_book($1, 100) where side = $2", self.instrument, side
+        )
         return [(f"{row['price']:.2f}", row["quantity"]) for row in rows]
 
-    async def trades(self) -> list[tuple[int, int, Decimal, Decimal]]:
+    async def trades(self) -> list[tuple[int, int, Decimal | int, Decimal | int]]:
         """(maker's order, taker's order, quantity, price) of each match, in order."""
         rows = await self.connection.fetch(
             """select m.order_id as maker, t.order_id as taker, t.quantity, t.price
@@ -162,7 +179,9 @@ class Stage:
         return [(r["maker"], r["taker"], r["quantity"].normalize(), r["price"].normalize()) for r in rows]
 
     async def balance(self, account: int) -> Decimal:
-        value: Decimal = await self.connection.fetchval("select balance from accounts where account_id = $1", account)
+        value: Decimal = await self.connection.fetchval(
+            "select balance from accounts where account_id = $1", account
+        )
         return value
 
     async def summary(self, account: int) -> Record:
@@ -178,7 +197,9 @@ class Stage:
         return row
 
     async def journal(self, order_id: int) -> list[str]:
-        rows = await self.connection.fetch("select kind from journal where order_id = $1 order by event_id", order_id)
+        rows = await self.connection.fetch(
+            "select kind from journal where order_id = $1 order by event_id", order_id
+        )
         return [row["kind"] for row in rows]
 
     async def counts(self) -> dict[str, int]:

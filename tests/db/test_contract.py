@@ -24,7 +24,9 @@ from db.schema.migrate import migrate
 from tests.db.stage import Stage
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "check_schema.py"
-SYSTEM_SERVERS = [path for path in sorted(Path("/usr/lib/postgresql").glob("1[567]/bin")) if (path / "initdb").exists()]
+SYSTEM_SERVERS = [
+    path for path in sorted(Path("/usr/lib/postgresql").glob("1[567]/bin")) if (path / "initdb").exists()
+]
 
 # Name, parameters in order, result: what the SQL interface promises to every client.
 INTERFACE = {
@@ -36,7 +38,10 @@ INTERFACE = {
         "p_client_order_id character varying DEFAULT NULL::character varying",
         "bigint",
     ),
-    "place_orders": ("p_orders jsonb", "TABLE(ordinal integer, order_id bigint, status character varying, reason text)"),
+    "place_orders": (
+        "p_orders jsonb",
+        "TABLE(ordinal integer, order_id bigint, status character varying, reason text)",
+    ),
     "cancel_order": ("p_order_id bigint", "boolean"),
     "cancel_all_orders": (
         "p_account_id bigint, p_instrument_id bigint DEFAULT NULL::bigint, p_side character varying DEFAULT NULL::character varying",
@@ -52,8 +57,14 @@ INTERFACE = {
         "integer",
     ),
     "match_pending": ("", "integer"),
-    "deposit": ("p_account_id bigint, p_amount numeric, p_description character varying DEFAULT NULL::character varying", "bigint"),
-    "withdraw": ("p_account_id bigint, p_amount numeric, p_description character varying DEFAULT NULL::character varying", "bigint"),
+    "deposit": (
+        "p_account_id bigint, p_amount numeric, p_description character varying DEFAULT NULL::character varying",
+        "bigint",
+    ),
+    "withdraw": (
+        "p_account_id bigint, p_amount numeric, p_description character varying DEFAULT NULL::character varying",
+        "bigint",
+    ),
     "calculate_position_pnl": ("p_position_id bigint, p_current_price numeric", "numeric"),
     "refresh_pnl": ("p_account_id bigint DEFAULT NULL::bigint", "integer"),
     "order_book": (
@@ -61,10 +72,13 @@ INTERFACE = {
         "TABLE(side character varying, price numeric, quantity numeric, orders bigint)",
     ),
     "candles": (
-        'p_instrument_id bigint, p_interval interval, p_from timestamp without time zone, p_to timestamp without time zone',
+        "p_instrument_id bigint, p_interval interval, p_from timestamp without time zone, p_to timestamp without time zone",
         'TABLE("time" timestamp without time zone, open numeric, high numeric, low numeric, close numeric, volume numeric)',
     ),
-    "verify_ledger": ("p_account_id bigint DEFAULT NULL::bigint", "TABLE(invariant text, subject text, detail jsonb)"),
+    "verify_ledger": (
+        "p_account_id bigint DEFAULT NULL::bigint",
+        "TABLE(invariant text, subject text, detail jsonb)",
+    ),
 }
 
 
@@ -79,7 +93,9 @@ def system_server(binaries: Path) -> Iterator[str]:
     data = folder / "data"
 
     def run(program: str, *arguments: str) -> None:
-        subprocess.run([binaries / program, *arguments], check=True, user=user, capture_output=True, cwd=folder)
+        subprocess.run(
+            [binaries / program, *arguments], check=True, user=user, capture_output=True, cwd=folder
+        )
 
     try:
         run("initdb", "-D", str(data), "-U", "owner", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
@@ -97,7 +113,9 @@ def check(url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, CONTRACT, url], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.skipif(not CONTRACT.exists(), reason="the contract lies beside the project, and here it does not")
+@pytest.mark.skipif(
+    not CONTRACT.exists(), reason="the contract lies beside the project, and here it does not"
+)
 async def test_the_schema_keeps_the_contract(database_url: str) -> None:
     result = check(database_url)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -130,13 +148,17 @@ async def test_nothing_is_open_to_the_public(database: Database) -> None:
     unpinned = [
         row["name"]
         for row in rows
-        if row["prosecdef"] and not any(s.startswith("search_path=pg_catalog, pg_temp") for s in row["proconfig"] or [])
+        if row["prosecdef"]
+        and not any(s.startswith("search_path=pg_catalog, pg_temp") for s in row["proconfig"] or [])
     ]
     assert unpinned == []
     assert not await database.fetchval("select has_schema_privilege('public', 'internal', 'usage')")
 
 
-@pytest.mark.parametrize("binaries", SYSTEM_SERVERS or [pytest.param(None, marks=pytest.mark.skip("the machine has no other PostgreSQL"))])
+@pytest.mark.parametrize(
+    "binaries",
+    SYSTEM_SERVERS or [pytest.param(None, marks=pytest.mark.skip("the machine has no other PostgreSQL"))],
+)
 async def test_an_older_server_serves_as_well(binaries: Path) -> None:
     """The schema, the contract and a trade on PostgreSQL 15 to 17."""
     with system_server(binaries) as url:

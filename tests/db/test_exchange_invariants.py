@@ -30,6 +30,9 @@ CORRUPTIONS = {
     "the book is not crossed": "update orders set price = 200 where order_id = {resting}",
     "the top of the book is the best of the orders": "update internal.books set bid_price = bid_price - 1 where instrument_id = {instrument}",
     "waiting stops are counted": "update internal.books set waiting_stops = 0 where instrument_id = {instrument}",
+    "a pair shares one quantity": "update orders set quantity = quantity + 1 where order_id = {pair}",
+    "a pair shares one quantity ": "update orders set status = 'cancelled', reason = 'gone' where order_id = {pair}",
+    "what an entry fills has its exits": "update orders set covered_quantity = 0 where order_id = {entry}",
     "a match has two sides": "delete from trades where trade_id = {trade}",
     "a match has two sides ": "update trades set price = price + 1 where trade_id = {trade}",
     "a match has two sides  ": "update trades set match_id = null where trade_id = {trade}",
@@ -80,12 +83,20 @@ async def a_day(database: Database, url: str) -> tuple[Stage, dict[str, int]]:
     await stage.cancel(one["cancelled"])
     await stage.buy(buyer, 1, stop="150")
     await stage.sell(buyer, 2, "110")
+    one["pair"] = await stage.connection.fetchval(
+        "select limit_order_id from place_oco($1, $2, 'sell', 2, 115, 70)", buyer, stage.instrument
+    )
+    one["entry"] = await stage.connection.fetchval(
+        "select place_bracket($1, $2, 'limit', 'buy', 1, 100, 120, 60)", buyer, stage.instrument
+    )
     # Another instrument has the later trades, so that a moved first trade is out of order only within its own.
     await stage.print_at("100")
     await make_instrument(database)
     value = stage.connection.fetchval
     one["trade"] = await value("select min(trade_id) from trades where order_id = $1", one["filled"])
-    one["transaction"] = await value("select transaction_id from transactions where trade_id = $1 and amount <= -100", one["trade"])
+    one["transaction"] = await value(
+        "select transaction_id from transactions where trade_id = $1 and amount <= -100", one["trade"]
+    )
     one["event"] = await value("select min(event_id) from journal where account_id = $1", buyer)
     return stage, one
 
@@ -116,4 +127,6 @@ async def test_every_invariant_has_its_corruption(database: Database, database_u
         for line in source.splitlines()
         if line.startswith("    select '")
     }
-    assert {name for name in invariants if not any(name.startswith(known.strip()) for known in CORRUPTIONS)} == set()
+    assert {
+        name for name in invariants if not any(name.startswith(known.strip()) for known in CORRUPTIONS)
+    } == set()

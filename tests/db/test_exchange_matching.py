@@ -42,7 +42,10 @@ async def test_a_match_writes_two_trades(stage: Stage) -> None:
     sell = await stage.sell(seller, 10, "100")
     buy = await stage.buy(buyer, 4, "101")
     rows = await stage.connection.fetch("select * from trades order by trade_id")
-    assert [(r["order_id"], r["side"], r["liquidity"]) for r in rows] == [(sell, "sell", "maker"), (buy, "buy", "taker")]
+    assert [(r["order_id"], r["side"], r["liquidity"]) for r in rows] == [
+        (sell, "sell", "maker"),
+        (buy, "buy", "taker"),
+    ]
     assert {(r["quantity"], r["price"], r["match_id"], r["executed_at"]) for r in rows} == {
         (4, 100, rows[0]["match_id"], rows[0]["executed_at"])
     }
@@ -161,7 +164,10 @@ async def test_stops_run_when_the_order_that_set_them_off_is_done(stage: Stage) 
     await stage.sell(c, 2, "100")
     taker = await stage.buy(d, 6, "100")
     assert await stage.status(taker) == ("filled", 6)
-    assert [(m, t, int(q)) for m, t, q, _ in await stage.trades()][1:] == [(taker, first, 3), (taker, second, 1)]
+    assert [(m, t, int(q)) for m, t, q, _ in await stage.trades()][1:] == [
+        (taker, first, 3),
+        (taker, second, 1),
+    ]
     assert await stage.status(second) == ("cancelled", 1)
 
 
@@ -233,16 +239,28 @@ async def test_fill_or_kill_looks_past_own_orders_only_where_they_would_go(stage
     mine = await stage.sell(own, 5, "100")
     await stage.sell(other, 5, "101")
     for way in ("cancel_newest", "cancel_both", "decrement"):
-        assert await stage.status(await stage.buy(own, 5, "101", tif="FOK", self_trade=way)) == ("cancelled", 0)
+        assert await stage.status(await stage.buy(own, 5, "101", tif="FOK", self_trade=way)) == (
+            "cancelled",
+            0,
+        )
         assert await stage.status(mine) == ("open", 0)
-    assert await stage.status(await stage.buy(own, 5, "101", tif="FOK", self_trade="cancel_oldest")) == ("filled", 5)
+    assert await stage.status(await stage.buy(own, 5, "101", tif="FOK", self_trade="cancel_oldest")) == (
+        "filled",
+        5,
+    )
     assert await stage.status(mine) == ("cancelled", 0)
 
 
-async def test_a_smaller_quantity_keeps_its_place_a_larger_one_or_another_price_does_not(stage: Stage) -> None:
+async def test_a_smaller_quantity_keeps_its_place_a_larger_one_or_another_price_does_not(
+    stage: Stage,
+) -> None:
     """Rule 12."""
     a, b, c = [await stage.margin() for _ in range(3)]
-    smaller, larger, moved = await stage.sell(a, 10, "100"), await stage.sell(b, 10, "100"), await stage.sell(c, 10, "100")
+    smaller, larger, moved = (
+        await stage.sell(a, 10, "100"),
+        await stage.sell(b, 10, "100"),
+        await stage.sell(c, 10, "100"),
+    )
     assert await stage.replace(larger, 11)
     assert await stage.replace(moved, None, "101")
     assert await stage.replace(moved, None, "100")
@@ -263,8 +281,12 @@ async def test_a_replaced_order_is_matched_as_if_new(stage: Stage) -> None:
     assert await stage.balance(buyer) == 1000 - 200 - 505
 
 
-@pytest.mark.parametrize("terms", [(4, None), (3, None), ("4.5", None), (None, "100.001"), (None, "102"), (11, None)])
-async def test_a_refused_replace_changes_nothing(stage: Stage, terms: tuple[int | str | None, str | None]) -> None:
+@pytest.mark.parametrize(
+    "terms", [(4, None), (3, None), ("4.5", None), (None, "100.001"), (None, "102"), (11, None)]
+)
+async def test_a_refused_replace_changes_nothing(
+    stage: Stage, terms: tuple[int | str | None, str | None]
+) -> None:
     """Rule 12: at or below what has filled, off lot or tick, a post-only that would take, risk."""
     buyer, seller = await stage.cash("1000"), await stage.margin()
     order = await stage.buy(buyer, 10, "100", post_only=True)

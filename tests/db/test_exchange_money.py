@@ -57,7 +57,9 @@ async def test_every_change_of_a_balance_is_a_row_of_the_ledger(stage: Stage) ->
     await stage.sell(seller, 2, "100")
     await stage.buy(buyer, 2, "100")
     await stage.connection.execute("select withdraw($1, 99.80, 'rent')", buyer)
-    rows = await stage.connection.fetch("select * from transactions where account_id = $1 order by transaction_id", buyer)
+    rows = await stage.connection.fetch(
+        "select * from transactions where account_id = $1 order by transaction_id", buyer
+    )
     assert [(r["transaction_type"], r["amount"], r["balance_after"]) for r in rows] == [
         ("deposit", 1000, 1000),
         ("trade_buy", -200, 800),
@@ -68,7 +70,9 @@ async def test_every_change_of_a_balance_is_a_row_of_the_ledger(stage: Stage) ->
 
 
 @pytest.mark.parametrize("table", ["transactions", "trades", "journal"])
-@pytest.mark.parametrize("statement", ["update {} set account_id = account_id", "delete from {}", "truncate {} cascade"])
+@pytest.mark.parametrize(
+    "statement", ["update {} set account_id = account_id", "delete from {}", "truncate {} cascade"]
+)
 async def test_history_is_append_only_for_the_owner_too(stage: Stage, table: str, statement: str) -> None:
     await stage.print_at("100")
     with pytest.raises(Exception, match="append-only"):
@@ -102,9 +106,19 @@ async def test_a_fill_through_zero_closes_at_the_old_average_and_opens_at_the_fi
     await stage.buy(b, 15, "110")
     await stage.sell(a, 15, "110")
     position = await stage.position(a)
-    assert (position["quantity"], position["average_price"], position["cost"], position["realized_pnl"]) == (-5, 110, -550, 100)
+    assert (position["quantity"], position["average_price"], position["cost"], position["realized_pnl"]) == (
+        -5,
+        110,
+        -550,
+        100,
+    )
     mirror = await stage.position(b)
-    assert (mirror["quantity"], mirror["average_price"], mirror["cost"], mirror["realized_pnl"]) == (5, 110, 550, -100)
+    assert (mirror["quantity"], mirror["average_price"], mirror["cost"], mirror["realized_pnl"]) == (
+        5,
+        110,
+        550,
+        -100,
+    )
 
 
 async def test_realized_is_an_exact_total_rounded_once(fine: Stage) -> None:
@@ -118,7 +132,9 @@ async def test_realized_is_an_exact_total_rounded_once(fine: Stage) -> None:
     assert (await fine.position(a))["realized_pnl"] == D("0.01")
 
 
-async def test_the_mark_is_the_middle_else_the_last_trade_else_the_last_bar_else_the_average(stage: Stage) -> None:
+async def test_the_mark_is_the_middle_else_the_last_trade_else_the_last_bar_else_the_average(
+    stage: Stage,
+) -> None:
     """Rule 20."""
     holder = await stage.holder(10, "100")
     maker = await stage.margin()
@@ -161,11 +177,19 @@ async def test_refresh_marks_positions_in_one_statement(stage: Stage) -> None:
 async def test_calculate_position_pnl_marks_one_position_at_a_given_price(stage: Stage) -> None:
     holder = await stage.holder(10, "100")
     position = await stage.position(holder)
-    assert await stage.connection.fetchval("select calculate_position_pnl($1, 101.5)", position["position_id"]) == 15
+    assert (
+        await stage.connection.fetchval("select calculate_position_pnl($1, 101.5)", position["position_id"])
+        == 15
+    )
     assert (await stage.position(holder))["unrealized_pnl"] == 15
     row = await stage.connection.fetchrow("select * from portfolio_view where account_id = $1", holder)
     assert row is not None
-    assert (row["quantity"], row["average_price"], row["unrealized_pnl"], row["position_value"]) == (10, 100, 15, 1000)
+    assert (row["quantity"], row["average_price"], row["unrealized_pnl"], row["position_value"]) == (
+        10,
+        100,
+        15,
+        1000,
+    )
 
 
 @pytest.mark.parametrize("amount", ["0", "-5", "0.001", "NaN", "1000000000000000000"])
@@ -299,7 +323,9 @@ async def test_what_only_reduces_is_never_refused_even_in_a_margin_call(stage: S
     assert (summary["equity"], summary["maintenance_margin"]) == (200, 300)
     assert (await stage.status(await stage.buy(account, 1, "60")))[0] == "rejected"
     assert (await stage.status(await stage.sell(account, 20, "70")))[0] == "open"
-    assert (await stage.status(await stage.sell(account, 1, "70")))[0] == "rejected"  # together they would open a short
+    assert (await stage.status(await stage.sell(account, 1, "70")))[
+        0
+    ] == "rejected"  # together they would open a short
 
 
 async def test_margin_rates_are_settings_of_the_account_type(stage: Stage) -> None:

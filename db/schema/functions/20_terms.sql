@@ -84,12 +84,13 @@ begin
             p_market.tick_size, p_market.lot_size);
     end if;
     return (null, p_account_id, p_market.instrument_id, p_type, p_side, p_quantity, p_price, p_stop_price, null, p_time_in_force, null, null,
-        null, 0, p_post_only, p_self_trade, p_client_order_id, null, null, null, 0, null)::public.orders;
+        null, 0, p_post_only, p_self_trade, p_client_order_id, null, null, null, 0, null, null, null, null, null, null, null, null)::public.orders;
 end;
 $$;
 comment on function internal.request is 'A request as an order that is not placed yet; a senseless one is an error that names the field (rules 1, 2 and 4).';
 
 create or replace function internal.terms(o orders) returns jsonb language sql stable as $$
-    select jsonb_build_array(o.instrument_id, o.order_type, o.side, o.quantity, o.price, o.stop_price, o.time_in_force, o.post_only, o.self_trade)
+    select jsonb_build_array(o.instrument_id, o.order_type, o.side, o.quantity, o.price, o.stop_price, o.time_in_force, o.post_only, o.self_trade,
+        o.take_profit, o.stop_loss, o.trail_amount, o.trail_percent)
 $$;
 comment on function internal.terms is 'What makes two requests with one client_order_id the same request (rule 5); jsonb compares numbers by value.';

@@ -5,7 +5,8 @@ create or replace function internal.order_detail(o orders) returns jsonb languag
         'order_type', o.order_type, 'side', o.side, 'quantity', o.quantity, 'price', o.price, 'stop_price', o.stop_price,
         'time_in_force', o.time_in_force, 'post_only', o.post_only, 'self_trade', o.self_trade, 'client_order_id', o.client_order_id,
         'status', o.status, 'reason', o.reason, 'filled_quantity', o.filled_quantity, 'reserved', o.reserved,
-        'priority', o.priority))
+        'priority', o.priority, 'oco_id', o.oco_id, 'parent_id', o.parent_id, 'take_profit', o.take_profit, 'stop_loss', o.stop_loss,
+        'trail_amount', o.trail_amount, 'trail_percent', o.trail_percent))
 $$;
 comment on function internal.order_detail is 'An order as the journal keeps it when it is accepted, replaced or rejected.';
 

@@ -13,7 +13,7 @@ declare
     v_market internal.market;
 begin
     select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
     into v_market
     from internal.books b
     join public.instruments i on i.instrument_id = b.instrument_id
@@ -27,18 +27,25 @@ end;
 $$;
 comment on function internal.lock_market is 'Takes the lock of an instrument: until the transaction ends its book has one writer (rule 15).';
 
--- Orders of an instrument that are through a price; the caller says which print set them off.
 create or replace function internal.triggered_stops(p_instrument_id bigint, p_prints numeric[]) returns bigint[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- A trailing stop has followed the prints before the one that sets it off.
+    with prints as materialized (
+        select p.price, p.ordinality as print,
+               max(p.price) over (order by p.ordinality rows between unbounded preceding and 1 preceding) as highest,
+               min(p.price) over (order by p.ordinality rows between unbounded preceding and 1 preceding) as lowest
+        from unnest(p_prints) with ordinality as p (price, ordinality)
+    )
     select array_agg(t.order_id order by t.print, t.priority)
     from (
-        select o.order_id, o.priority, min(p.ordinality) as print
-        from unnest(p_prints) with ordinality as p (price, ordinality)
+        select o.order_id, o.priority, min(p.print) as print
+        from prints p
         join public.orders o
             on o.instrument_id = p_instrument_id
             and o.status = 'pending' and o.order_type in ('stop', 'stop_limit')
             and o.priority is not null and o.triggered_at is null
-            and (o.side = 'buy' and o.stop_price <= p.price or o.side = 'sell' and o.stop_price >= p.price)
+            and (o.side = 'buy' and least(o.stop_price, internal.trailed_price(o, p.lowest)) <= p.price
+                or o.side = 'sell' and greatest(o.stop_price, internal.trailed_price(o, p.highest)) >= p.price)
         group by o.order_id, o.priority
     ) t
 $$;
@@ -57,14 +64,17 @@ as $$
              pending  a row that somebody inserted as pending: it exists, but was never accepted
              replace  a working order with new terms, matched again as if new (rule 12)
              trigger  a stop whose price was printed (rule 11)
+            exit     a new order that a bracket places for what its entry has filled
             continue the rest of an order of this request that could not take from an order which it had counted on              */
 declare
     v_order public.orders := p_order;
     v_buy constant boolean := v_order.side = 'buy';
     v_sign constant numeric := case when v_buy then 1 else -1 end;
     v_lot constant numeric := p_market.lot_size;
-    -- A part of a request under way: accepted already, at the request's own time, with its locks.
-    v_inner constant boolean := p_mode in ('trigger', 'continue');
+    v_new constant boolean := p_mode in ('new', 'exit');
+    -- A part of a request under way: at the request's own time, with its locks.
+    v_inner constant boolean := p_mode in ('trigger', 'exit', 'continue');
+    v_accepted constant boolean := p_mode in ('trigger', 'continue');
     v_stop constant boolean := v_order.order_type in ('stop', 'stop_limit');
     -- Does it meet the book now? A stop waits for its price, or is already through (rule 11).
     v_waits constant boolean := v_stop and p_mode not in ('trigger', 'continue') and v_order.triggered_at is null
@@ -155,10 +165,11 @@ begin
                 end if;
             end loop;
         end if;
-        -- A print may set off stops, theirs others: then everyone with a working order here may take part.
+        -- A print may set off stops, theirs others, and move what is linked: then everyone with a working order here may take part.
         -- A triggered stop runs inside such a request, and its accounts are locked already.
-        if v_reach > 0 and p_market.waiting_stops > 0 and not v_inner
-            and internal.triggered_stops(p_market.instrument_id, array[v_makers[1].price, v_maker.price]) is not null
+        if v_reach > 0 and not v_inner
+            and (p_market.linked_orders > 0 or p_market.waiting_stops > 0
+                and internal.triggered_stops(p_market.instrument_id, array[v_makers[1].price, v_maker.price]) is not null)
         then
             select v_ids || array_agg(distinct o.account_id) into v_ids
             from public.orders o
@@ -208,7 +219,7 @@ begin
 
     -- The same request again (rule 5)?
     if p_mode = 'new' and v_order.client_order_id is not null then
-        v_order.terms := internal.terms(v_order);
+        v_order.terms := coalesce(v_order.terms, internal.terms(v_order));
         select * into v_known from public.orders o
         where o.account_id = v_order.account_id and o.client_order_id = v_order.client_order_id;
         if found then
@@ -241,9 +252,9 @@ begin
     end if;
 
     -- 3. May it stand (rules 21 to 24)? -----------------------------------------------------------------------------------------
-    v_released := case when p_mode = 'new' then 0 else v_order.reserved end;
+    v_released := case when v_new then 0 else v_order.reserved end;
     v_money := v_balance[v_me] - v_reserved[v_me] + v_released;
-    if not v_inner then
+    if not v_accepted then
         if not p_market.is_active then
             v_reason := format('%s is not open for trading', p_market.symbol);
         elsif v_account.status is distinct from 'active' then
@@ -262,11 +273,7 @@ begin
                 end if;
             end if;
         else
-            select coalesce(sum(o.quantity - o.filled_quantity), 0) into v_open
-            from public.orders o
-            where o.account_id = v_order.account_id and o.instrument_id = p_market.instrument_id
-                and o.status in ('pending', 'open', 'partially_filled') and o.side = 'sell'
-                and o.priority is not null and o.order_id is distinct from v_order.order_id;
+            v_open := internal.open_quantity('sell', v_order.account_id, p_market.instrument_id, v_order.order_id, v_order.oco_id, v_remaining) - v_remaining;
             if v_open + v_remaining > v_quantity[v_me] then
                 v_reason := format('insufficient position: %s to sell, %s held, %s of it in open sell orders',
                     trim_scale(v_remaining), trim_scale(v_quantity[v_me]), trim_scale(v_open));
@@ -280,7 +287,7 @@ begin
     -- 4. Match in memory --------------------------------------------------------------------------------------------------------
     v_order.updated_at := v_now;
     v_order.triggered_at := case when v_stop and not v_waits then coalesce(v_order.triggered_at, v_now) else v_order.triggered_at end;
-    if p_mode = 'new' then
+    if v_new then
         v_order.order_id := nextval('public.orders_order_id_seq');
         v_order.created_at := v_now;
     end if;
@@ -300,7 +307,7 @@ begin
     end if;
 
     -- A market buy is paid for as a whole or refused as a whole: what it could trade counts (rule 21).
-    if v_reason is null and v_kill is null and v_buy and v_order.order_type = 'market' and not v_margin[v_me] and not v_inner then
+    if v_reason is null and v_kill is null and v_buy and v_order.order_type = 'market' and not v_margin[v_me] and not v_accepted then
         v_need := 0;
         v_fill := v_remaining;
         foreach v_maker in array v_makers loop
@@ -330,6 +337,7 @@ begin
         end if;
         v_order.status := 'rejected';
         v_order.reason := v_reason;
+        v_order.triggered_at := case when v_accepted then v_order.triggered_at end;
         v_order.reserved := 0;
         v_reserved[v_me] := v_reserved[v_me] - v_released;
         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rejected', v_order.order_id,
@@ -541,7 +549,7 @@ begin
     if v_stops <> 0 then
         update internal.books b set waiting_stops = b.waiting_stops + v_stops where b.instrument_id = p_market.instrument_id;
     end if;
-    if p_mode = 'new' then
+    if v_new then
         insert into public.orders select v_order.*;
     else
         v_changed := v_changed || v_order;
@@ -679,28 +687,38 @@ declare
     v_market internal.market := p_market;
     v_prints numeric[] := p_outcome.prints;
     v_volume numeric := p_outcome.volume;
-    v_outcome internal.outcome := p_outcome;
+    v_new_prints numeric[] := p_outcome.prints;
+    v_outcome internal.outcome;
     v_queue bigint[] := '{}';
     v_next integer := 1;
     v_stop public.orders;
 begin
     -- Stops run first in, first out, each when the one before is completely done; their prints can set off more (rule 11).
     v_market.updated_at := p_outcome.at;
-    while p_market.waiting_stops > 0 loop
-        if cardinality(v_outcome.prints) > 0 then
-            v_market.last_price := v_outcome.prints[cardinality(v_outcome.prints)];
+    while p_market.waiting_stops > 0 or p_market.linked_orders > 0 loop
+        if cardinality(v_new_prints) > 0 then
+            v_market.last_price := v_new_prints[cardinality(v_new_prints)];
             v_queue := v_queue || array(
                 select t.order_id
-                from unnest(internal.triggered_stops(p_market.instrument_id, v_outcome.prints)) with ordinality as t (order_id, turn)
+                from unnest(internal.triggered_stops(p_market.instrument_id, v_new_prints)) with ordinality as t (order_id, turn)
                 where t.order_id <> all (v_queue)
                 order by t.turn);
+        end if;
+        -- What hangs together is put right before anything else runs; an exit can trade, and then its prints come next.
+        if p_market.linked_orders > 0 then
+            v_outcome := internal.follow_links(v_market, v_new_prints, v_queue[v_next:]);
+            v_new_prints := v_outcome.prints;
+            v_prints := v_prints || v_outcome.prints;
+            v_volume := v_volume + v_outcome.volume;
+            continue when cardinality(v_new_prints) > 0;
         end if;
         exit when v_next > cardinality(v_queue);
         select * into v_stop from public.orders o where o.order_id = v_queue[v_next] and o.status = 'pending';
         v_next := v_next + 1;
-        v_outcome.prints := '{}';
+        v_new_prints := '{}';
         if v_stop.order_id is not null then
             v_outcome := internal.work(v_stop, 'trigger', v_market);
+            v_new_prints := v_outcome.prints;
             v_prints := v_prints || v_outcome.prints;
             v_volume := v_volume + v_outcome.volume;
         end if;
@@ -708,4 +726,4 @@ begin
     perform internal.publish(p_market, p_outcome.at, v_prints, v_volume);
 end;
 $$;
-comment on function internal.finish is 'Completes a request: runs the stops that it set off, then shows the outcome.';
+comment on function internal.finish is 'Completes a request: what is linked follows, stops that it set off run, and the outcome is shown.';

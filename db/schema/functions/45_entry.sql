@@ -43,11 +43,7 @@ begin
             select 0 into v_need
             from public.positions p
             where p.account_id = p_order.account_id and p.instrument_id = p_order.instrument_id
-                and p.quantity >= p_order.quantity + coalesce((
-                    select sum(o.quantity - o.filled_quantity)
-                    from public.orders o
-                    where o.account_id = p_order.account_id and o.instrument_id = p_order.instrument_id
-                        and o.status in ('pending', 'open', 'partially_filled') and o.side = 'sell' and o.priority is not null), 0);
+                and p.quantity >= internal.open_quantity('sell', p_order.account_id, p_order.instrument_id, null, null, p_order.quantity);
         end if;
     end if;
 

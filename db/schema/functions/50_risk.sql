@@ -39,6 +39,8 @@ begin
                 from public.orders o
                 where o.account_id = p_account_id and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null
                     and not (p_instead and o.order_id = p_order.order_id)
+                    -- Of a one-cancels-other pair only one can fill: the dearer counts, which is the limit that sells and the stop that buys.
+                    and (o.oco_id is null or (o.side = 'sell') = (o.order_type = 'limit'))
                 union all
                 select p_order.instrument_id, 0, null,
                        case p_order.side when 'buy' then (p_order.quantity - p_order.filled_quantity) * coalesce(p_order.price, p_order.stop_price, 0) else 0 end,
@@ -73,12 +75,9 @@ begin
     select p.quantity into v_position from public.positions p
     where p.account_id = p_order.account_id and p.instrument_id = p_order.instrument_id;
     if p_order.side = 'sell' and v_position > 0 or p_order.side = 'buy' and v_position < 0 then
-        select coalesce(sum(o.quantity - o.filled_quantity), 0) into v_open
-        from public.orders o
-        where o.account_id = p_order.account_id and o.instrument_id = p_order.instrument_id and o.side = p_order.side
-            and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null
-            and not (p_instead and o.order_id = p_order.order_id);
-        if v_open + p_order.quantity - p_order.filled_quantity <= abs(v_position) then
+        v_open := internal.open_quantity(p_order.side, p_order.account_id, p_order.instrument_id,
+            case when p_instead then p_order.order_id end, p_order.oco_id, p_order.quantity - p_order.filled_quantity);
+        if v_open <= abs(v_position) then
             return null;
         end if;
     end if;

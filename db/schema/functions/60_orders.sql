@@ -9,7 +9,7 @@ declare
     v_market internal.market;
 begin
     select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
     into v_market
     from internal.books b
     join public.instruments i on i.instrument_id = b.instrument_id
@@ -94,7 +94,7 @@ begin
         return false;
     end if;
     v_at := internal.moment(array[v.market]);
-    perform internal.end_orders(array[p_order_id], 'cancelled', 'cancelled on request', v_at);
+    perform internal.end_orders(array[p_order_id] || internal.other_of_pair(v.o), 'cancelled', 'cancelled on request', v_at);
     perform internal.publish(v.market, v_at, '{}', 0);
     return true;
 end;
@@ -182,6 +182,14 @@ declare
     v_outcome internal.outcome;
 begin
     select * into v from internal.locked_order(p_order_id);
+    select case
+        when not (v.market).is_active then format('%s is not open for trading', (v.market).symbol)
+        when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
+        when u.is_active is false then 'the user is not active' end
+    into v_reason
+    from public.accounts a
+    left join public.users u on u.user_id = a.user_id
+    where a.account_id = (v.o).account_id;
     v_old := v.o;
     v_new := v.o;
     v_new.quantity := coalesce(p_quantity, v_old.quantity);
@@ -192,8 +200,12 @@ begin
     -- Refused, with nothing changed (rule 12).
     if v_old.status not in ('pending', 'open', 'partially_filled') then
         v_reason := format('the order is %s', v_old.status);
+    elsif v_reason is not null then
+        null;
     elsif v_new.quantity <= v_old.filled_quantity then
         v_reason := format('quantity %s: %s has filled already', trim_scale(v_new.quantity), trim_scale(v_old.filled_quantity));
+    elsif v_old.oco_id is not null and v_new.quantity <> v_old.quantity then
+        v_reason := 'quantity: it belongs to the pair; cancel both and place them again';
     elsif v_old.triggered_at is not null and v_new.stop_price is distinct from v_old.stop_price then
         v_reason := format('stop_price %s: the stop has triggered', trim_scale(v_new.stop_price));
     else
@@ -221,17 +233,11 @@ begin
 
     -- Smaller at the same prices: it keeps its place.
     if v_reason is null then
-        select case
-            when not coalesce(i.is_active, true) then format('%s is not open for trading', i.symbol)
-            when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
-            when not coalesce(u.is_active, true) then 'the user is not active' end,
-            least(v_old.reserved, internal.reserve(v_new.quantity - v_old.filled_quantity, coalesce(v_new.price, v_new.stop_price),
-                coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)))
-        into v_reason, v_reserved
+        select least(v_old.reserved, internal.reserve(v_new.quantity - v_old.filled_quantity, coalesce(v_new.price, v_new.stop_price),
+            coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)))
+        into v_reserved
         from public.accounts a
-        left join public.users u on u.user_id = a.user_id
         left join public.fee_schedule f on f.account_type = a.account_type
-        join public.instruments i on i.instrument_id = v_old.instrument_id
         where a.account_id = v_old.account_id;
     end if;
     if v_reason is not null then

@@ -137,7 +137,7 @@ begin
         begin
             v_request := internal.batch_element(v_element.value);
             select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-                   b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at
+                   b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
             into v_market
             from internal.books b
             join public.instruments i on i.instrument_id = b.instrument_id

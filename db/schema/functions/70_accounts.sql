@@ -25,6 +25,8 @@ begin
     elsif v_account.status is distinct from 'active' then
         perform internal.refuse('account_id', p_account_id::text, format('the account is %s', coalesce(v_account.status, 'not active')),
             'Only an active account moves money.');
+    elsif exists (select from public.users u where u.user_id = v_account.user_id and not u.is_active) then
+        perform internal.refuse('account_id', p_account_id::text, 'its user is not active', 'Only an active user''s account moves money.');
     elsif p_type = 'deposit' and v_account.balance + p_amount >= 1e18 then
         perform internal.refuse('amount', p_amount::text, 'would bring the balance beyond what an account can hold', 'Deposit less.');
     elsif p_type = 'withdrawal' then
