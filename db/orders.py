@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from db.database import ANSWER_TIMEOUT, FIRST_PAUSE, Database, Record
-from db.errors import ConnectionLostError, RequestError
+from db.errors import ConnectionLostError, DatabaseError, RequestError
 from db.values import exact, exact_or_none
 
 WORKING = ("pending", "open", "partially_filled")
 RETURN_WAIT = 30.0  # seconds to wait for the server, to learn what became of an order that was on its way
+
+# A request that gave way to another instead of waiting (docs/rules.md): nothing was done, send it again.
+GAVE_WAY = ("55P03", "40001", "40P01")
+ATTEMPTS = 10
 
 _COLUMNS = """
     o.order_id, o.account_id, o.instrument_id, i.symbol, o.order_type, o.side, o.quantity, o.filled_quantity,
@@ -45,7 +52,7 @@ _END_PROCESS = """
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What to place; words and rules are RULES.md's, prices in the instrument's currency.
+    """What to place; words and rules are those of docs/rules.md, prices in the instrument's currency.
 
     `client_order_id` makes a request repeatable: the same id with the same terms returns the first order
     (rule 5). Without one, `place` makes one up.
@@ -130,6 +137,10 @@ async def place(db: Database, request: OrderRequest) -> Order:
     same `client_order_id` can never double it.
     """
     request = with_changes(request, client_order_id=request.client_order_id or str(uuid.uuid4()))
+    return await _until_done(lambda: _place_once(db, request))
+
+
+async def _place_once(db: Database, request: OrderRequest) -> Order:
     sent: tuple[int, float] | None = None  # by which of the server's processes it is handled, and since when
     try:
         async with db.answering(ANSWER_TIMEOUT) as connection:
@@ -188,13 +199,13 @@ async def replace(
     False: refused, nothing has changed. Raises RequestError for an unknown order or a term that makes no
     sense.
     """
-    replaced: bool = await db.fetchval(
-        "select replace_order($1, $2, $3, $4)",
-        order_id,
+    terms = (
         exact_or_none("quantity", quantity),
         exact_or_none("price", price),
         exact_or_none("stop_price", stop_price),
-        within=ANSWER_TIMEOUT,
+    )
+    replaced: bool = await _until_done(
+        lambda: db.fetchval("select replace_order($1, $2, $3, $4)", order_id, *terms, within=ANSWER_TIMEOUT)
     )
     return replaced
 
@@ -255,6 +266,21 @@ async def fills(db: Database, account_id: int, limit: int = 50) -> list[Fill]:
         within=ANSWER_TIMEOUT,
     )
     return [Fill(**row) for row in rows]
+
+
+_Result = TypeVar("_Result")
+
+
+async def _until_done(request: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Send a request again as long as it gives way to others."""
+    for _attempt in range(ATTEMPTS - 1):
+        try:
+            return await request()
+        except DatabaseError as error:
+            if error.sqlstate not in GAVE_WAY:
+                raise
+        await asyncio.sleep(FIRST_PAUSE * random.random())
+    return await request()
 
 
 def _orders(rows: list[Record]) -> list[Order]:

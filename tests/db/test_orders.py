@@ -7,7 +7,7 @@ import pytest
 
 from db import accounts, orders
 from db.database import ConnectionState, Database
-from db.errors import ConnectionLostError, RequestError
+from db.errors import ConnectionLostError, DatabaseError, RequestError
 from db.orders import OrderRequest
 from tests.factories import make_account, make_instrument
 from tests.proxy import Proxy
@@ -244,3 +244,23 @@ async def _waiting_process(db: Database) -> int:
     """The server's process that waits for a lock."""
     query = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
     return int(await until(lambda: db.fetchval(query)))
+
+
+async def test_a_request_that_gave_way_is_sent_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument, account = await make_instrument(database), await make_account(database)
+    request = orders.OrderRequest(account, instrument, "limit", "buy", Decimal(1), Decimal(100))
+    real, refusals = orders._place_once, [DatabaseError("could not obtain lock", "55P03")] * 2
+
+    async def gives_way_twice(db: Database, request: orders.OrderRequest) -> orders.Order:
+        if refusals:
+            raise refusals.pop()
+        return await real(db, request)
+
+    monkeypatch.setattr(orders, "_place_once", gives_way_twice)
+    assert (await orders.place(database, request)).status == "open"
+    assert not refusals
+    refusals.append(DatabaseError("no room", "53100"))
+    with pytest.raises(DatabaseError, match="no room"):
+        await orders.place(database, request)
