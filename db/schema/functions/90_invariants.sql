@@ -378,7 +378,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select 'the journal''s last word on an order is its status', 'order ' || o.order_id, jsonb_build_object('status', o.status, 'kind', e.kind)
     from o
     left join said e on e.order_id = o.order_id
-    where (o.status <> 'pending' or o.priority is not null)
+    -- A row without an account, inserted by hand, is nobody's to tell.
+    where (o.status <> 'pending' or o.priority is not null) and o.account_id is not null
         and case o.status
             when 'pending' then e.kind in ('accepted', 'replaced', 'reduced', 'resized', 'trailed')
             when 'open' then e.kind in ('accepted', 'replaced', 'rested', 'reduced', 'resized')
