@@ -15,19 +15,24 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_lot constant numeric := coalesce(nullif(p_lot_size, 0), 0.00000001);
     v_cash numeric := round(p_quantity * p_price, 2);
-    v_quantity numeric;
+    v_lots numeric;
 begin
     if v_cash + round(v_cash * p_rate, 2) <= p_money then
         return p_quantity;
     end if;
-    -- The estimate is off by a rounding at the most, so the walk down is short: a cent is worth less than it has steps.
-    v_quantity := least(p_quantity, div(greatest(p_money + 0.01, 0) / (p_price * (1 + p_rate)), v_lot) * v_lot);
-    loop
-        v_cash := round(v_quantity * p_price, 2);
-        exit when v_quantity <= 0 or v_cash + round(v_cash * p_rate, 2) <= p_money;
-        v_quantity := v_quantity - greatest(v_lot, trunc((v_cash + round(v_cash * p_rate, 2) - p_money) / 2 / p_price / v_lot) * v_lot);
+    -- First the most cash that leaves room for its commission, then the most lots whose cash rounds to no more than that.
+    v_cash := trunc(p_money / (1 + p_rate), 2) + 0.01;
+    while v_cash >= 0 and v_cash + round(v_cash * p_rate, 2) > p_money loop
+        v_cash := v_cash - 0.01;
     end loop;
-    return greatest(v_quantity, 0);
+    if v_cash < 0 then
+        return 0;
+    end if;
+    v_lots := div(v_cash + 0.005, p_price * v_lot);
+    if v_lots * v_lot * p_price >= v_cash + 0.005 then
+        v_lots := v_lots - 1;
+    end if;
+    return least(p_quantity, v_lots * v_lot);
 end;
 $$;
 comment on function internal.affordable is 'The most whole lots, up to p_quantity, whose cash and commission p_money covers at this price (rule 21).';

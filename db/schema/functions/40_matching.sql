@@ -51,7 +51,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function internal.triggered_stops is 'The waiting stops that these prints trigger, in the order in which they run (rule 11).';
 
-create or replace function internal.work(p_order orders, p_mode text, p_market internal.market) returns internal.outcome
+create or replace function internal.work(p_order orders, p_mode text, p_market internal.market, p_further numeric default 0) returns internal.outcome
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- The statements below touch a few rows by an index each. Plans are kept for the session, and one made while a table was small must not scan it later.
@@ -65,7 +65,7 @@ as $$
              replace  a working order with new terms, matched again as if new (rule 12)
              trigger  a stop whose price was printed (rule 11)
             exit     a new order that a bracket places for what its entry has filled
-            continue the rest of an order of this request that could not take from an order which it had counted on              */
+    p_further how much further to look into the book than the order's quantity: see the end of the matching                      */
 declare
     v_order public.orders := p_order;
     v_buy constant boolean := v_order.side = 'buy';
@@ -73,11 +73,10 @@ declare
     v_lot constant numeric := p_market.lot_size;
     v_new constant boolean := p_mode in ('new', 'exit');
     -- A part of a request under way: at the request's own time, with its locks.
-    v_inner constant boolean := p_mode in ('trigger', 'exit', 'continue');
-    v_accepted constant boolean := p_mode in ('trigger', 'continue');
+    v_inner constant boolean := p_mode in ('trigger', 'exit');
     v_stop constant boolean := v_order.order_type in ('stop', 'stop_limit');
     -- Does it meet the book now? A stop waits for its price, or is already through (rule 11).
-    v_waits constant boolean := v_stop and p_mode not in ('trigger', 'continue') and v_order.triggered_at is null
+    v_waits constant boolean := v_stop and p_mode <> 'trigger' and v_order.triggered_at is null
         and (p_market.last_price is null or case when v_buy then p_market.last_price < v_order.stop_price
                                                  else p_market.last_price > v_order.stop_price end);
     v_rests constant boolean := v_order.order_type in ('limit', 'stop_limit') and v_order.time_in_force in ('GTC', 'DAY');
@@ -129,10 +128,10 @@ declare
     v_before numeric;
     v_released numeric;
     v_ends text;
-    v_short boolean := false;
+    v_walked numeric;
     v_events_before integer;
-    v_reserved_before numeric;
-    v_rest internal.outcome;
+    v_reserved_before numeric[];
+    v_unpaid numeric := 0;
 begin
     -- 1. Who may take part ------------------------------------------------------------------------------------------------------
     if not v_waits then
@@ -147,7 +146,7 @@ begin
                 if v_maker.account_id <> v_order.account_id then
                     v_ids := v_ids || v_maker.account_id;
                     v_reach := v_reach + v_maker.quantity - v_maker.filled_quantity;
-                    exit when v_reach >= v_remaining;
+                    exit when v_reach >= v_remaining + p_further;
                 end if;
             end loop;
         else
@@ -161,10 +160,11 @@ begin
                 if v_maker.account_id <> v_order.account_id then
                     v_ids := v_ids || v_maker.account_id;
                     v_reach := v_reach + v_maker.quantity - v_maker.filled_quantity;
-                    exit when v_reach >= v_remaining;
+                    exit when v_reach >= v_remaining + p_further;
                 end if;
             end loop;
         end if;
+        v_walked := v_reach;
         -- A print may set off stops, theirs others, and move what is linked: then everyone with a working order here may take part.
         -- A triggered stop runs inside such a request, and its accounts are locked already.
         if v_reach > 0 and not v_inner
@@ -181,7 +181,7 @@ begin
     end if;
 
     -- 2. Lock them in id order --------------------------------------------------------------------------------------------------
-    if v_inner then
+    if v_inner or p_further > 0 then
         -- All but the rarest of these are locked already. One that is not must not be waited for out of turn: better to begin again.
         perform from public.accounts a where a.account_id = any (v_ids) order by a.account_id for no key update nowait;
     end if;
@@ -254,7 +254,7 @@ begin
     -- 3. May it stand (rules 21 to 24)? -----------------------------------------------------------------------------------------
     v_released := case when v_new then 0 else v_order.reserved end;
     v_money := v_balance[v_me] - v_reserved[v_me] + v_released;
-    if not v_accepted then
+    if p_mode <> 'trigger' then
         if not p_market.is_active then
             v_reason := format('%s is not open for trading', p_market.symbol);
         elsif v_account.status is distinct from 'active' then
@@ -307,7 +307,7 @@ begin
     end if;
 
     -- A market buy is paid for as a whole or refused as a whole: what it could trade counts (rule 21).
-    if v_reason is null and v_kill is null and v_buy and v_order.order_type = 'market' and not v_margin[v_me] and not v_accepted then
+    if v_reason is null and v_kill is null and v_buy and v_order.order_type = 'market' and not v_margin[v_me] and p_mode <> 'trigger' then
         v_need := 0;
         v_fill := v_remaining;
         foreach v_maker in array v_makers loop
@@ -337,7 +337,7 @@ begin
         end if;
         v_order.status := 'rejected';
         v_order.reason := v_reason;
-        v_order.triggered_at := case when v_accepted then v_order.triggered_at end;
+        v_order.triggered_at := case when p_mode = 'trigger' then v_order.triggered_at end;
         v_order.reserved := 0;
         v_reserved[v_me] := v_reserved[v_me] - v_released;
         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rejected', v_order.order_id,
@@ -346,7 +346,7 @@ begin
         if p_mode = 'trigger' then
             v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'triggered', v_order.order_id,
                 v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price))::public.journal;
-        elsif p_mode <> 'continue' then
+        else
             v_order.status := case when v_waits then 'pending' when v_order.filled_quantity > 0 then 'partially_filled' else 'open' end;
             v_order.reserved := case when v_buy and not v_margin[v_me] and v_order.order_type <> 'market' then v_need else 0 end;
             if v_waits or v_rests and cardinality(v_makers) = 0 then
@@ -363,7 +363,7 @@ begin
 
         if not v_waits and v_kill is null then
             v_events_before := cardinality(v_events);
-            v_reserved_before := v_reserved[v_me];
+            v_reserved_before := v_reserved;
             foreach v_maker in array v_makers loop
                 exit when v_remaining <= 0;
                 v_at := array_position(v_ids, v_maker.account_id);
@@ -401,7 +401,7 @@ begin
                         v_before := internal.cash(v_fill, v_price);
                         if v_before + round(v_before * v_maker_rate[v_at], 2) > v_balance[v_at] - v_reserved[v_at] + v_maker.reserved then
                             v_ends := format('insufficient funds at %s', trim_scale(v_price));
-                            v_short := v_reach >= v_remaining;
+                            v_unpaid := v_unpaid + v_fill;
                             v_fill := 0;
                         end if;
                     end if;
@@ -498,12 +498,15 @@ begin
             end loop;
         end if;
 
-        -- Fill or kill: whatever came between, it is the whole or nothing (rule 9). Nothing is written yet.
-        if v_events_before is not null and v_order.time_in_force = 'FOK' and v_remaining > 0 then
+        -- Some of those it counted on could not pay, and behind them the book may go on: begin again and look further.
+        -- Fill or kill is the whole or nothing, whatever came between (rule 9). Nothing is written yet.
+        if v_kill is null and v_remaining > 0 and v_unpaid > 0 and v_walked >= p_order.quantity - p_order.filled_quantity + p_further then
+            return internal.work(p_order, p_mode, p_market, p_further + v_unpaid);
+        elsif v_order.time_in_force = 'FOK' and v_events_before is not null and v_remaining > 0 then
             v_kill := coalesce(v_kill, format('fill or kill: only %s could trade', trim_scale(v_order.filled_quantity)));
             v_order.quantity := p_order.quantity;
             v_order.filled_quantity := p_order.filled_quantity;
-            v_reserved[v_me] := v_reserved_before;
+            v_reserved := v_reserved_before;
             v_changed := '{}';
             v_trades := '{}';
             v_transactions := '{}';
@@ -513,8 +516,7 @@ begin
         end if;
 
         -- What is left of it: filled, resting, or cancelled (rules 8, 9).
-        v_short := v_short and v_kill is null and v_remaining > 0;
-        if not v_waits and not v_short then
+        if not v_waits then
             if v_kill is null and v_remaining = 0 then
                 v_order.status := 'filled';
                 v_order.filled_at := v_now;
@@ -614,11 +616,6 @@ begin
         insert into public.journal select * from unnest(v_events);
     end if;
 
-    if v_short then
-        v_rest := internal.work((select o from public.orders o where o.order_id = v_order.order_id), 'continue',
-            jsonb_populate_record(p_market, jsonb_build_object('updated_at', v_now)));
-        return (v_order.order_id, v_rest.status, v_now, v_prints || v_rest.prints, v_volume + v_rest.volume, true)::internal.outcome;
-    end if;
     return (v_order.order_id, v_order.status, v_now, v_prints, v_volume, v_order.status <> 'rejected' or v_stops <> 0)::internal.outcome;
 end;
 $$;

@@ -1,7 +1,7 @@
 -- What positions are worth and what an account may do (rules 20 to 22).
 
 create or replace view internal.marks as
-select b.instrument_id,
+select b.instrument_id, b.bid_price, b.ask_price,
        case
            when b.bid_price is not null and b.ask_price is not null then (b.bid_price + b.ask_price) / 2
            else coalesce(b.last_price, (
@@ -27,7 +27,8 @@ begin
         from (
             select w.instrument_id, sum(w.held) as quantity, sum(w.buys) as buys, sum(w.sells) as sells,
                    sum(w.unpriced_buys) as unpriced_buys, sum(w.unpriced_sells) as unpriced_sells,
-                   coalesce(max(k.mark), max(w.average_price), 0) as mark
+                   -- Without any mark a market order counts at the best price that it would meet.
+                   coalesce(max(k.mark), max(w.average_price), case when sum(w.unpriced_buys) > 0 then max(k.ask_price) else max(k.bid_price) end, 0) as mark
             from (
                 select p.instrument_id, p.quantity as held, p.average_price, 0 as buys, 0 as sells, 0 as unpriced_buys, 0 as unpriced_sells
                 from public.positions p
