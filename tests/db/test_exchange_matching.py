@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from db.database import Database
+from db.database import Database, connect
 from tests.db.stage import Stage, refused
+from tests.factories import make_instrument
 
 
 @pytest.fixture
@@ -373,3 +374,24 @@ async def test_a_bar_counts_each_match_once(stage: Stage) -> None:
 async def test_a_depth_of_nothing_is_an_error(stage: Stage) -> None:
     with refused("depth", "0"):
         await stage.connection.fetch("select * from order_book($1, 0)", stage.instrument)
+
+
+async def test_the_time_is_taken_when_the_lock_is_had_and_not_when_it_was_asked_for(
+    stage: Stage, database_url: str
+) -> None:
+    """Rule 15: an account's events in two instruments are numbered as they happened."""
+    account, other = await stage.margin(), await make_instrument(stage.database)
+    second = await connect(database_url)
+    async with stage.connection.transaction():
+        await stage.buy(account, 1, "99")
+        waiting = asyncio.create_task(
+            second.fetchval("select place_order($1, $2, 'limit', 'buy', 1, 99)", account, other)
+        )
+        await asyncio.sleep(0.1)
+        await stage.buy(account, 1, "98")
+    await waiting
+    await second.close()
+    times = await stage.connection.fetch(
+        "select at from journal where account_id = $1 order by event_id", account
+    )
+    assert [row["at"] for row in times] == sorted(row["at"] for row in times)

@@ -11,6 +11,7 @@ declare
     v_need numeric;
     v_outcome internal.outcome;
     v_order_id bigint;
+    v_at timestamp;
 begin
     -- It rests for certain where the best of the other side is out of its reach, and nothing speaks against it.
     -- In any doubt the whole way decides, and words the reason.
@@ -20,7 +21,7 @@ begin
     then
         select a.balance, a.balance - a.reserved as available, m.account_type is not null as is_margin,
                internal.reserve(p_order.quantity, p_order.price, coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)) as cost,
-               greatest(clock_timestamp() at time zone 'UTC', p_market.updated_at, a.updated_at) as at
+               a.updated_at
         into v_account
         from public.accounts a
         left join public.users u on u.user_id = a.user_id
@@ -55,6 +56,8 @@ begin
         return v_outcome.order_id;
     end if;
 
+    -- Only now: the clock of the statement that waited for the lock stood still before the wait (rule 15).
+    v_at := greatest(clock_timestamp() at time zone 'UTC', p_market.updated_at, v_account.updated_at);
     with numbers as materialized (
         select nextval('public.orders_order_id_seq') as order_id, nextval('internal.priority_seq') as priority
     ),
@@ -62,13 +65,13 @@ begin
         insert into public.orders (order_id, account_id, instrument_id, order_type, side, quantity, price, status, time_in_force, created_at,
             updated_at, post_only, self_trade, client_order_id, priority, reserved, terms)
         select n.order_id, p_order.account_id, p_order.instrument_id, p_order.order_type, p_order.side, p_order.quantity, p_order.price,
-               'open', p_order.time_in_force, v_account.at, v_account.at, p_order.post_only, p_order.self_trade, p_order.client_order_id,
+               'open', p_order.time_in_force, v_at, v_at, p_order.post_only, p_order.self_trade, p_order.client_order_id,
                n.priority, v_need, case when p_order.client_order_id is not null then internal.terms(p_order) end
         from numbers n
     ),
     account as (
         update public.accounts a
-        set reserved = a.reserved + v_need, updated_at = v_account.at
+        set reserved = a.reserved + v_need, updated_at = v_at
         where a.account_id = p_order.account_id and v_need > 0
     ),
     -- A better price makes a new top, the same price a larger one.
@@ -82,7 +85,7 @@ begin
     ),
     quoted as (
         insert into public.quotes (instrument_id, bid_price, bid_size, ask_price, ask_size, timestamp)
-        select p_order.instrument_id, coalesce(t.bid_price, 0), coalesce(t.bid_size, 0), coalesce(t.ask_price, 0), coalesce(t.ask_size, 0), v_account.at
+        select p_order.instrument_id, coalesce(t.bid_price, 0), coalesce(t.bid_size, 0), coalesce(t.ask_price, 0), coalesce(t.ask_size, 0), v_at
         from top t
         where (t.bid_price, t.bid_size, t.ask_price, t.ask_size)
             is distinct from (p_market.bid_price, p_market.bid_size, p_market.ask_price, p_market.ask_size)
@@ -90,12 +93,12 @@ begin
     shown as (
         update internal.books b
         set bid_price = t.bid_price, bid_size = t.bid_size, ask_price = t.ask_price, ask_size = t.ask_size,
-            version = b.version + 1, updated_at = v_account.at
+            version = b.version + 1, updated_at = v_at
         from top t
         where b.instrument_id = p_order.instrument_id
     )
     insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-    select v_account.at, p_order.account_id, 'accepted', n.order_id, p_order.instrument_id, jsonb_strip_nulls(jsonb_build_object(
+    select v_at, p_order.account_id, 'accepted', n.order_id, p_order.instrument_id, jsonb_strip_nulls(jsonb_build_object(
         'client_order_id', p_order.client_order_id, 'order_type', p_order.order_type, 'side', p_order.side, 'quantity', p_order.quantity, 'price', p_order.price,
         'time_in_force', p_order.time_in_force, 'post_only', p_order.post_only, 'self_trade', p_order.self_trade, 'status', 'open',
         'filled_quantity', 0, 'reserved', v_need, 'priority', n.priority))
