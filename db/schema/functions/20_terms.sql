@@ -63,17 +63,30 @@ end;
 $$;
 comment on function internal.check_terms is 'Refuses terms that make no sense (rules 1, 2 and 4), naming the field and the value.';
 
+create or replace function internal.makes_sense(
+    p_account_id bigint, p_type text, p_side text, p_quantity numeric, p_price numeric, p_stop_price numeric, p_time_in_force text,
+    p_post_only boolean, p_self_trade text, p_client_order_id text, p_tick_size numeric, p_lot_size numeric
+) returns boolean language sql immutable as $$
+    select (p_account_id is not null
+        and p_quantity > 0 and p_quantity < 1e12 and p_quantity % coalesce(p_lot_size, 0.00000001) = 0
+        and (p_type = 'limit' and p_price > 0 and p_price < 1e12 and p_price % coalesce(p_tick_size, 0.00000001) = 0
+                and p_quantity * p_price < 1e17
+            or p_type = 'market' and p_price is null and not p_post_only)
+        and p_stop_price is null and p_side in ('buy', 'sell')
+        and p_self_trade in ('cancel_newest', 'cancel_oldest', 'cancel_both', 'decrement')
+        and (p_time_in_force in ('GTC', 'DAY') and p_post_only is not null or p_time_in_force in ('IOC', 'FOK') and not p_post_only)
+        and coalesce(length(p_client_order_id), 0) <= 100) is true
+$$;
+comment on function internal.makes_sense is
+    'Whether a limit or market order makes sense for certain (rules 1 and 2): one look, no reason. check_terms says what is wrong with the others, or that nothing is.';
+
 create or replace function internal.request(
     p_account_id bigint, p_type varchar, p_side varchar, p_quantity numeric, p_price numeric, p_stop_price numeric, p_time_in_force varchar,
     p_post_only boolean, p_self_trade varchar, p_client_order_id varchar, p_market internal.market
 ) returns orders language plpgsql as $$
 begin
-    -- What makes sense is told by one look; only what does not is looked at piece by piece, to name the field.
-    if (p_account_id is not null and p_quantity > 0 and p_quantity < 1e12 and p_price > 0 and p_price < 1e12 and p_stop_price is null
-        and p_type = 'limit' and p_side in ('buy', 'sell') and p_self_trade in ('cancel_newest', 'cancel_oldest', 'cancel_both', 'decrement')
-        and (p_time_in_force in ('GTC', 'DAY') and p_post_only is not null or p_time_in_force in ('IOC', 'FOK') and not p_post_only)
-        and p_quantity % coalesce(p_market.lot_size, 0.00000001) = 0 and p_price % coalesce(p_market.tick_size, 0.00000001) = 0
-        and p_quantity * p_price < 1e17 and coalesce(length(p_client_order_id), 0) <= 100) is not true
+    if not internal.makes_sense(p_account_id, p_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force, p_post_only, p_self_trade,
+        p_client_order_id, p_market.tick_size, p_market.lot_size)
     then
         if p_account_id is null then
             perform internal.refuse('account_id', null, 'is missing', 'Name the account that the order is for.');

@@ -108,16 +108,74 @@ end;
 $$;
 comment on function internal.batch_element is 'Reads one element of place_orders word by word; the first that is wrong is an error that names it.';
 
+create or replace function internal.batch_request(p_element jsonb) returns orders
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_order public.orders := internal.batch_element(p_element);
+    v_market internal.market;
+begin
+    select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
+    into v_market
+    from internal.books b
+    join public.instruments i on i.instrument_id = b.instrument_id
+    where b.instrument_id = v_order.instrument_id;
+    if not found then
+        perform internal.refuse('instrument_id', p_element ->> 'instrument_id', 'there is no such instrument', 'The table instruments lists them.', 'PS002');
+    elsif not exists (select from public.accounts a where a.account_id = v_order.account_id) then
+        perform internal.refuse('account_id', p_element ->> 'account_id', 'there is no such account', 'The table accounts lists them.', 'PS002');
+    end if;
+    return internal.request(v_order.account_id, v_order.order_type, v_order.side, (p_element ->> 'quantity')::numeric,
+        (p_element ->> 'price')::numeric, (p_element ->> 'stop_price')::numeric, v_order.time_in_force, v_order.post_only,
+        v_order.self_trade, v_order.client_order_id, v_market);
+end;
+$$;
+comment on function internal.batch_request is 'What one element of place_orders asks for, looked at piece by piece; the first thing that is wrong is an error that names it.';
+
+create or replace function internal.batch_requests(p_orders jsonb, out requests orders[], out ordinals integer[])
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    -- All at once, where every word converts and every object has no word too many; those that make no sense are left out.
+    if exists (
+        select from jsonb_array_elements(p_orders) e cross join lateral jsonb_object_keys(e) k
+        where k not in ('account_id', 'instrument_id', 'order_type', 'side', 'quantity', 'price', 'stop_price', 'time_in_force', 'post_only',
+            'self_trade', 'client_order_id'))
+    then
+        return;
+    end if;
+    select array_agg((null, e.account_id, e.instrument_id, e.order_type, e.side, e.quantity, e.price, null, null, e.time_in_force, null, null,
+               null, 0, e.post_only, e.self_trade, e.client_order_id, null, null, null, 0, null, null, null, null, null, null, null, null)::public.orders
+               order by e.ordinality),
+           array_agg(e.ordinality order by e.ordinality)
+    into requests, ordinals
+    from (
+        select r.account_id, r.instrument_id, r.order_type, r.side, r.quantity, r.price, r.stop_price, r.client_order_id, r.ordinality,
+               coalesce(r.time_in_force, 'GTC') as time_in_force, coalesce(r.post_only, false) as post_only,
+               coalesce(r.self_trade, 'cancel_newest') as self_trade
+        from rows from (jsonb_to_recordset(p_orders) as (
+            account_id bigint, instrument_id bigint, order_type text, side text, quantity numeric, price numeric, stop_price numeric,
+            time_in_force text, post_only boolean, self_trade text, client_order_id text)) with ordinality r
+    ) e
+    join public.instruments i on i.instrument_id = e.instrument_id
+    join public.accounts a on a.account_id = e.account_id
+    where internal.makes_sense(e.account_id, e.order_type, e.side, e.quantity, e.price, e.stop_price, e.time_in_force, e.post_only,
+        e.self_trade, e.client_order_id, nullif(i.tick_size, 0), nullif(i.lot_size, 0));
+exception when data_exception then
+    requests := null;
+    ordinals := null;
+end;
+$$;
+comment on function internal.batch_requests is 'The elements of place_orders that make sense for certain, with their places in the array; the others are for internal.batch_request.';
+
 create or replace function place_orders(p_orders jsonb)
 returns table (ordinal integer, order_id bigint, status varchar, reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_element record;
     v_market internal.market;
-    v_requests public.orders[] := '{}';
-    v_ordinals integer[] := '{}';
-    v_ids bigint[] := '{}';
-    v_errors text[] := '{}';
+    v_certain record;
+    v_requests public.orders[];
+    v_ids bigint[];
+    v_errors text[];
     v_request public.orders;
     v_count integer;
 begin
@@ -125,50 +183,42 @@ begin
         perform internal.refuse('orders', left(p_orders::text, 60), 'is no array', 'Send a JSON array of objects with the words of place_order.');
     end if;
     v_count := jsonb_array_length(p_orders);
-    v_errors := array_fill(null::text, array[greatest(v_count, 1)]);
-    v_ids := array_fill(null::bigint, array[greatest(v_count, 1)]);
+    v_requests := array_fill(null::public.orders, array[v_count]);
+    v_errors := array_fill(null::text, array[v_count]);
+    v_ids := array_fill(null::bigint, array[v_count]);
 
     -- What each element asks for. One that makes no sense is told as such, and spoils no other.
-    for v_element in
-        select e.ordinality::integer as ordinal, e.value,
-               (e.value ->> 'instrument_id') as instrument
-        from jsonb_array_elements(p_orders) with ordinality e
-    loop
+    select * into v_certain from internal.batch_requests(p_orders);
+    for v_at in 1..coalesce(cardinality(v_certain.ordinals), 0) loop
+        v_requests[v_certain.ordinals[v_at]] := v_certain.requests[v_at];
+    end loop;
+    for v_at in 1..v_count loop
+        continue when v_requests[v_at].account_id is not null;
         begin
-            v_request := internal.batch_element(v_element.value);
-            select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-                   b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
-            into v_market
-            from internal.books b
-            join public.instruments i on i.instrument_id = b.instrument_id
-            where b.instrument_id = v_request.instrument_id;
-            if not found then
-                perform internal.refuse('instrument_id', v_element.instrument, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
-            elsif not exists (select from public.accounts a where a.account_id = v_request.account_id) then
-                perform internal.refuse('account_id', v_element.value ->> 'account_id', 'there is no such account', 'The table accounts lists them.', 'PS002');
-            end if;
-            v_request := internal.request(v_request.account_id, v_request.order_type, v_request.side, (v_element.value ->> 'quantity')::numeric,
-                (v_element.value ->> 'price')::numeric, (v_element.value ->> 'stop_price')::numeric, v_request.time_in_force,
-                v_request.post_only, v_request.self_trade, v_request.client_order_id, v_market);
-            v_requests := v_requests || v_request;
-            v_ordinals := v_ordinals || v_element.ordinal;
+            v_requests[v_at] := internal.batch_request(p_orders -> v_at - 1);
         exception when sqlstate 'PS001' or sqlstate 'PS002' then
-            v_errors[v_element.ordinal] := sqlerrm;
+            v_errors[v_at] := sqlerrm;
         end;
     end loop;
 
-    perform internal.lock_for(v_requests);
-    for v_at in 1..cardinality(v_requests) loop
+    perform internal.lock_for(array(select r from unnest(v_requests) r where (r).account_id is not null));
+    for v_at in 1..v_count loop
         v_request := v_requests[v_at];
-        v_market := internal.lock_market(v_request.instrument_id);
+        continue when v_request.account_id is null;
+        select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
+               b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
+        into v_market
+        from internal.books b
+        join public.instruments i on i.instrument_id = b.instrument_id
+        where b.instrument_id = v_request.instrument_id;
         if v_request.client_order_id is null then
-            v_ids[v_ordinals[v_at]] := internal.enter(v_request, v_market);
+            v_ids[v_at] := internal.enter(v_request, v_market);
         else
             -- An id that was used with other terms is an error of its element.
             begin
-                v_ids[v_ordinals[v_at]] := internal.enter(v_request, v_market);
+                v_ids[v_at] := internal.enter(v_request, v_market);
             exception when sqlstate 'PS001' then
-                v_errors[v_ordinals[v_at]] := sqlerrm;
+                v_errors[v_at] := sqlerrm;
             end;
         end if;
     end loop;
