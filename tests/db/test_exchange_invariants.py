@@ -29,6 +29,7 @@ CORRUPTIONS = {
     "every end has its reason": "update orders set reason = null where order_id = {cancelled}",
     "the book is not crossed": "update orders set price = 200 where order_id = {resting}",
     "the top of the book is the best of the orders": "update internal.books set bid_price = bid_price - 1 where instrument_id = {instrument}",
+    "waiting stops are counted ": "update internal.books set buy_stop = null where instrument_id = {instrument}",
     "waiting stops are counted": "update internal.books set waiting_stops = 0 where instrument_id = {instrument}",
     "a pair shares one quantity": "update orders set quantity = quantity + 1 where order_id = {pair}",
     "a pair shares one quantity ": "update orders set status = 'cancelled', reason = 'gone' where order_id = {pair}",

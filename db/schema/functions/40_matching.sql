@@ -13,7 +13,7 @@ declare
     v_market internal.market;
 begin
     select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
     into v_market
     from internal.books b
     join public.instruments i on i.instrument_id = b.instrument_id
@@ -50,6 +50,22 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ) t
 $$;
 comment on function internal.triggered_stops is 'The waiting stops that these prints trigger, in the order in which they run (rule 11).';
+
+create or replace function internal.count_stops(p_instrument_id bigint, p_more integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+    update internal.books b
+    set waiting_stops = b.waiting_stops + p_more,
+        buy_stop = (select min(o.stop_price) from public.orders o
+                    where o.instrument_id = p_instrument_id and o.side = 'buy' and o.status = 'pending' and o.order_type in ('stop', 'stop_limit')
+                        and o.priority is not null),
+        sell_stop = (select max(o.stop_price) from public.orders o
+                     where o.instrument_id = p_instrument_id and o.side = 'sell' and o.status = 'pending' and o.order_type in ('stop', 'stop_limit')
+                         and o.priority is not null)
+    where b.instrument_id = p_instrument_id;
+end;
+$$;
+comment on function internal.count_stops is 'Notes that an instrument has p_more waiting stops, and which of them are next to trigger.';
 
 create or replace function internal.work(p_order orders, p_mode text, p_market internal.market, p_further numeric default 0) returns internal.outcome
 language plpgsql
@@ -168,8 +184,9 @@ begin
         -- A print may set off stops, theirs others, and move what is linked: then everyone with a working order here may take part.
         -- A triggered stop runs inside such a request, and its accounts are locked already.
         if v_reach > 0 and not v_inner
-            and (p_market.linked_orders > 0 or p_market.waiting_stops > 0
-                and internal.triggered_stops(p_market.instrument_id, array[v_makers[1].price, v_maker.price]) is not null)
+            and (p_market.linked_orders > 0
+                or greatest(v_makers[1].price, v_maker.price) >= p_market.buy_stop
+                or least(v_makers[1].price, v_maker.price) <= p_market.sell_stop)
         then
             select v_ids || array_agg(distinct o.account_id) into v_ids
             from public.orders o
@@ -548,16 +565,14 @@ begin
     -- 5. Write it -----------------------------------------------------------------------------------------------------------------
     v_stops := case when v_order.status = 'pending' then 1 else 0 end
         - case when p_order.status = 'pending' and v_stop and p_order.priority is not null then 1 else 0 end;
-    if v_stops <> 0 then
-        update internal.books b set waiting_stops = b.waiting_stops + v_stops where b.instrument_id = p_market.instrument_id;
-    end if;
-    if v_new then
-        insert into public.orders select v_order.*;
-    else
+    if not v_new then
         v_changed := v_changed || v_order;
     end if;
     if cardinality(v_trades) = 0 then
-        with changed as (
+        with placed as (
+            insert into public.orders select (n.o).* from (select v_order as o) n where v_new
+        ),
+        changed as (
             update public.orders o
             set quantity = c.quantity, price = c.price, stop_price = c.stop_price, filled_quantity = c.filled_quantity, status = c.status,
                 reserved = c.reserved, reason = c.reason, priority = c.priority, updated_at = c.updated_at, triggered_at = c.triggered_at,
@@ -572,7 +587,10 @@ begin
         )
         insert into public.journal select * from unnest(v_events);
     else
-        with changed as (
+        with placed as (
+            insert into public.orders select (n.o).* from (select v_order as o) n where v_new
+        ),
+        changed as (
             update public.orders o
             set quantity = c.quantity, price = c.price, stop_price = c.stop_price, filled_quantity = c.filled_quantity, status = c.status,
                 reserved = c.reserved, reason = c.reason, priority = c.priority, updated_at = c.updated_at, triggered_at = c.triggered_at,
@@ -616,6 +634,9 @@ begin
         insert into public.journal select * from unnest(v_events);
     end if;
 
+    if v_stop and (p_order.status = 'pending' or v_order.status = 'pending') then
+        perform internal.count_stops(p_market.instrument_id, v_stops);
+    end if;
     return (v_order.order_id, v_order.status, v_now, v_prints, v_volume, v_order.status <> 'rejected' or v_stops <> 0)::internal.outcome;
 end;
 $$;
@@ -630,48 +651,57 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-declare
-    v_bid record;
-    v_ask record;
 begin
-    select o.price, sum(o.quantity - o.filled_quantity) as size into v_bid
-    from public.orders o
-    where o.instrument_id = p_market.instrument_id and o.side = 'buy' and o.status in ('open', 'partially_filled')
-        and o.price = (
-            select b.price from public.orders b
-            where b.instrument_id = p_market.instrument_id and b.side = 'buy' and b.status in ('open', 'partially_filled')
-            order by b.price desc, b.priority limit 1)
-    group by o.price;
-    select o.price, sum(o.quantity - o.filled_quantity) as size into v_ask
-    from public.orders o
-    where o.instrument_id = p_market.instrument_id and o.side = 'sell' and o.status in ('open', 'partially_filled')
-        and o.price = (
-            select a.price from public.orders a
-            where a.instrument_id = p_market.instrument_id and a.side = 'sell' and a.status in ('open', 'partially_filled')
-            order by a.price, a.priority limit 1)
-    group by o.price;
-
-    if (v_bid.price, v_bid.size, v_ask.price, v_ask.size)
-        is distinct from (p_market.bid_price, p_market.bid_size, p_market.ask_price, p_market.ask_size)
-    then
+    with bid as materialized (
+        select o.price, sum(o.quantity - o.filled_quantity) as size
+        from public.orders o
+        where o.instrument_id = p_market.instrument_id and o.side = 'buy' and o.status in ('open', 'partially_filled')
+            and o.price = (
+                select b.price from public.orders b
+                where b.instrument_id = p_market.instrument_id and b.side = 'buy' and b.status in ('open', 'partially_filled')
+                order by b.price desc, b.priority limit 1)
+        group by o.price
+    ),
+    ask as materialized (
+        select o.price, sum(o.quantity - o.filled_quantity) as size
+        from public.orders o
+        where o.instrument_id = p_market.instrument_id and o.side = 'sell' and o.status in ('open', 'partially_filled')
+            and o.price = (
+                select a.price from public.orders a
+                where a.instrument_id = p_market.instrument_id and a.side = 'sell' and a.status in ('open', 'partially_filled')
+                order by a.price, a.priority limit 1)
+        group by o.price
+    ),
+    top as materialized (
+        select bid.price as bid_price, bid.size as bid_size, ask.price as ask_price, ask.size as ask_size
+        from (select 1) one
+        left join bid on true
+        left join ask on true
+    ),
+    quoted as (
         insert into public.quotes (instrument_id, bid_price, bid_size, ask_price, ask_size, timestamp)
-        values (p_market.instrument_id, coalesce(v_bid.price, 0), coalesce(v_bid.size, 0), coalesce(v_ask.price, 0), coalesce(v_ask.size, 0), p_at);
-    end if;
-    if cardinality(p_prints) > 0 then
+        select p_market.instrument_id, coalesce(t.bid_price, 0), coalesce(t.bid_size, 0), coalesce(t.ask_price, 0), coalesce(t.ask_size, 0), p_at
+        from top t
+        where (t.bid_price, t.bid_size, t.ask_price, t.ask_size)
+            is distinct from (p_market.bid_price, p_market.bid_size, p_market.ask_price, p_market.ask_size)
+    ),
+    traded as (
         insert into public.market_data as m (time, instrument_id, open, high, low, close, volume)
         select date_trunc('minute', p_at), p_market.instrument_id, p_prints[1], max(p), min(p), p_prints[cardinality(p_prints)], p_volume
         from unnest(p_prints) as p
+        having count(*) > 0
         on conflict (time, instrument_id) do update
-        set high = greatest(m.high, excluded.high), low = least(m.low, excluded.low), close = excluded.close, volume = m.volume + excluded.volume;
-    end if;
+        set high = greatest(m.high, excluded.high), low = least(m.low, excluded.low), close = excluded.close, volume = m.volume + excluded.volume
+    )
     update internal.books b
-    set bid_price = v_bid.price, bid_size = v_bid.size, ask_price = v_ask.price, ask_size = v_ask.size,
+    set bid_price = t.bid_price, bid_size = t.bid_size, ask_price = t.ask_price, ask_size = t.ask_size,
         last_price = coalesce(p_prints[cardinality(p_prints)], b.last_price),
         last_at = case when cardinality(p_prints) > 0 then p_at else b.last_at end,
         session_date = case when cardinality(p_prints) > 0 then p_at::date else b.session_date end,
         session_volume = case when b.session_date is distinct from p_at::date and cardinality(p_prints) > 0 then 0 else b.session_volume end + p_volume,
         previous_close = case when b.session_date < p_at::date and cardinality(p_prints) > 0 then b.last_price else b.previous_close end,
         version = b.version + 1, updated_at = greatest(b.updated_at, p_at)
+    from top t
     where b.instrument_id = p_market.instrument_id;
 end;
 $$;
@@ -695,6 +725,12 @@ begin
     while p_market.waiting_stops > 0 or p_market.linked_orders > 0 loop
         if cardinality(v_new_prints) > 0 then
             v_market.last_price := v_new_prints[cardinality(v_new_prints)];
+        end if;
+        -- An order's prints go one way, so the first and the last are the highest and the lowest; trailing stops want to see them all.
+        if p_market.linked_orders > 0 and cardinality(v_new_prints) > 0
+            or greatest(v_new_prints[1], v_market.last_price) >= p_market.buy_stop
+            or least(v_new_prints[1], v_market.last_price) <= p_market.sell_stop
+        then
             v_queue := v_queue || array(
                 select t.order_id
                 from unnest(internal.triggered_stops(p_market.instrument_id, v_new_prints)) with ordinality as t (order_id, turn)

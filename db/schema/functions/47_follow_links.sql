@@ -120,6 +120,7 @@ begin
                 where o.order_id = (v_trail.stop).order_id
                 returning * into v_exit;
                 perform internal.resize(v_exit, v_exit.quantity, 'follows the last trade', p_market.updated_at, 'trailed');
+                perform internal.count_stops(p_market.instrument_id, 0);
             end if;
         end loop;
     end if;

@@ -67,7 +67,29 @@ declare
     v_figures record;
     v_position numeric;
     v_open numeric;
+    v_enough boolean;
 begin
+    -- Enough for certain, where the equity covers everything that is held and every open order by itself: that is quickly added up.
+    select p_balance + coalesce(h.value, 0) >= m.initial_rate * (
+               coalesce(h.gross, 0)
+               + (p_order.quantity - p_order.filled_quantity) * coalesce(p_order.price, p_order.stop_price, 'Infinity')
+               + coalesce((
+                   select sum((o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price))
+                   from public.orders o
+                   where o.account_id = p_order.account_id and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null), 0))
+    into v_enough
+    from public.accounts a
+    join public.margin_schedule m on m.account_type = a.account_type
+    cross join lateral (
+        select sum(p.quantity * coalesce(k.mark, p.average_price)) as value, sum(abs(p.quantity * coalesce(k.mark, p.average_price))) as gross
+        from public.positions p
+        left join internal.marks k on k.instrument_id = p.instrument_id
+        where p.account_id = p_order.account_id and p.quantity <> 0
+    ) h
+    where a.account_id = p_order.account_id;
+    if v_enough then
+        return null;
+    end if;
     select * into v_figures from internal.margin_figures(p_order.account_id, p_order, p_instead);
     if p_balance + v_figures.holdings >= v_figures.initial_margin then
         return null;

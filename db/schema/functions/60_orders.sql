@@ -9,7 +9,7 @@ declare
     v_market internal.market;
 begin
     select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
     into v_market
     from internal.books b
     join public.instruments i on i.instrument_id = b.instrument_id
@@ -44,6 +44,8 @@ comment on function internal.locked_order is 'An order as it stands, with its in
 
 create or replace function internal.end_orders(p_orders bigint[], p_status text, p_reason text, p_at timestamp) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    v_stops bigint[];
 begin
     with before as (
         select o.order_id, o.account_id, o.instrument_id, o.reserved, o.filled_quantity,
@@ -62,17 +64,17 @@ begin
         from (select b.account_id, sum(b.reserved) as reserved from before b group by b.account_id) r
         where a.account_id = r.account_id and r.reserved <> 0
     ),
-    stops as (
-        update internal.books k
-        set waiting_stops = k.waiting_stops - w.stops
-        from (select b.instrument_id, count(*) as stops from before b where b.waited group by b.instrument_id) w
-        where k.instrument_id = w.instrument_id
+    told as (
+        insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+        select p_at, b.account_id, p_status, b.order_id, b.instrument_id,
+               jsonb_build_object('reason', p_reason, 'filled_quantity', b.filled_quantity)
+        from before b
+        order by array_position(p_orders, b.order_id)
     )
-    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-    select p_at, b.account_id, p_status, b.order_id, b.instrument_id,
-           jsonb_build_object('reason', p_reason, 'filled_quantity', b.filled_quantity)
-    from before b
-    order by array_position(p_orders, b.order_id);
+    select array_agg(b.instrument_id) into v_stops from before b where b.waited;
+    for v_at in 1..coalesce(cardinality(v_stops), 0) loop
+        perform internal.count_stops(v_stops[v_at], -1);
+    end loop;
 end;
 $$;
 comment on function internal.end_orders is 'Takes working orders out: cancelled or expired. The caller holds the locks of their instruments and accounts.';

@@ -115,7 +115,7 @@ declare
     v_market internal.market;
 begin
     select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
+           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
     into v_market
     from internal.books b
     join public.instruments i on i.instrument_id = b.instrument_id
@@ -206,7 +206,7 @@ begin
         v_request := v_requests[v_at];
         continue when v_request.account_id is null;
         select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-               b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders
+               b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
         into v_market
         from internal.books b
         join public.instruments i on i.instrument_id = b.instrument_id

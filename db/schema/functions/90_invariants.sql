@@ -189,13 +189,16 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     left join book b on b.instrument_id = k.instrument_id
     where p_account_id is null and (k.bid_price, k.ask_price) is distinct from (b.bid, b.ask)
     union all
-    select 'waiting stops are counted', 'instrument ' || k.instrument_id, jsonb_build_object('waiting_stops', k.waiting_stops, 'orders', s.stops)
+    select 'waiting stops are counted', 'instrument ' || k.instrument_id,
+           jsonb_build_object('waiting_stops', k.waiting_stops, 'buy_stop', k.buy_stop, 'sell_stop', k.sell_stop, 'orders', to_jsonb(s))
     from internal.books k
     cross join lateral (
-        select count(*) as stops from public.orders r
+        select count(*) as stops, min(r.stop_price) filter (where r.side = 'buy') as buy_stop,
+               max(r.stop_price) filter (where r.side = 'sell') as sell_stop
+        from public.orders r
         where r.instrument_id = k.instrument_id and r.status = 'pending' and r.order_type in ('stop', 'stop_limit') and r.priority is not null
     ) s
-    where p_account_id is null and k.waiting_stops <> s.stops
+    where p_account_id is null and (k.waiting_stops, k.buy_stop, k.sell_stop) is distinct from (s.stops, s.buy_stop, s.sell_stop)
     union all
     -- Linked orders (rules L1, L2)
     select 'a pair shares one quantity', 'pair ' || s.oco_id, to_jsonb(s)

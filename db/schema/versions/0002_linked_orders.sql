@@ -27,4 +27,7 @@ create sequence internal.oco_id_seq as bigint;
 
 alter table internal.books add column linked_orders integer not null default 0;
 comment on column internal.books.linked_orders is 'How many working orders are linked: where there are none, no request looks for them.';
-alter type internal.market add attribute linked_orders integer;
+alter table internal.books add column buy_stop numeric(20, 8), add column sell_stop numeric(20, 8);
+comment on column internal.books.buy_stop is 'The lowest stop price of the waiting buys: a print below it sets none of them off.';
+comment on column internal.books.sell_stop is 'The highest stop price of the waiting sells: a print above it sets none of them off.';
+alter type internal.market add attribute linked_orders integer, add attribute buy_stop numeric, add attribute sell_stop numeric;
