@@ -1,0 +1,183 @@
+"""A trader's first minutes with the real program, in a real terminal: from nothing to a trade, and out
+again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from db.embedded.sharing import status, stop
+from db.settings import DatabaseSettings
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+
+TRADE = Path(sys.executable).with_name("trade")
+PATIENCE = 40.0
+ENDED = "the program ended with"
+
+
+class Terminal:
+    """A tmux server of its own with one window, in which a program runs."""
+
+    def __init__(self, folder: Path, width: int, height: int) -> None:
+        self._name = f"pitside-{uuid.uuid4().hex[:8]}"
+        self._folder = folder
+        self._size = (width, height)
+
+    def start(self, *arguments: str, **environment: str) -> None:
+        """Run `trade` there, on a data folder in `folder`."""
+        width, height = self._size
+        variables = {
+            "HOME": str(self._folder),
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "LANG": "C.UTF-8",
+            "TRADE_DATABASE__DATA_DIR": str(self._folder / "data"),
+            "TRADE_SIMULATION__SEED": "7",
+            **environment,
+        }
+        settings = [f"{name}={value}" for name, value in variables.items()]
+        command = ["env", *settings, str(TRADE), *arguments]
+        line = " ".join(f"'{part}'" for part in command) + f"; echo {ENDED} $?; sleep 600"
+        self._tmux("new-session", "-d", "-x", str(width), "-y", str(height), line)
+
+    def _tmux(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-L", self._name, "-f", os.devnull, *arguments],  # noqa: S607 - whichever tmux there is
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "LANG": "C.UTF-8"},
+        )
+        return done.stdout
+
+    def screen(self) -> str:
+        """What stands on the screen."""
+        return self._tmux("capture-pane", "-p")
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after another, by tmux's names."""
+        for key in keys:
+            self._tmux("send-keys", key)
+            # Escape and a key right behind it would be one key with Alt.
+            time.sleep(0.3 if key == "Escape" else 0.03)
+
+    def click(self, x: int, y: int) -> None:
+        """Press and release the left button at a cell, counted from 1, as a terminal reports it."""
+        self._tmux("send-keys", "-l", f"\x1b[<0;{x};{y}M")
+        self._tmux("send-keys", "-l", f"\x1b[<0;{x};{y}m")
+
+    def wait_for(self, words: str | Callable[[str], object]) -> str:
+        """Wait until these words (or what the function looks for) are on the screen."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            shown = self.screen()
+            if (words in shown) if isinstance(words, str) else words(shown):
+                return shown
+            time.sleep(0.1)
+        raise AssertionError(f"{words!r} did not appear within {PATIENCE:g} s; the screen shows\n{shown}")
+
+    def end(self) -> None:
+        """End the window and all that runs in it."""
+        subprocess.run(["tmux", "-L", self._name, "kill-server"], check=False, capture_output=True)  # noqa: S607
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    made = Terminal(tmp_path, 200, 50)
+    yield made
+    made.end()
+    stop(DatabaseSettings(data_dir=tmp_path / "data"), force=True)
+
+
+def held(screen: str, symbol: str) -> int | None:
+    """The quantity that the positions show."""
+    found = re.search(rf"│ {symbol} +([\d,]+) ", screen)
+    return int(found[1].replace(",", "")) if found else None
+
+
+def levels(screen: str) -> list[str]:
+    """The lines of the book that have a price."""
+    return re.findall(r"\d+\.\d\d +[\d,]+ +[\d,]+ +\d+ +│$", screen, re.MULTILINE)
+
+
+def test_from_nothing_to_a_trade_and_out_again(terminal: Terminal, tmp_path: Path) -> None:
+    # Without takers, so that nobody takes the resting order before it is cancelled.
+    terminal.start(TRADE_SIMULATION__TAKERS="0")
+    shown = terminal.wait_for(lambda screen: "● live" in screen and "spread" in screen)
+    assert "DEMO" in shown
+    assert "AAPL" in shown
+    before = held(shown, "AAPL")
+    assert before
+
+    # A limit order some levels down joins the book, is marked there and listed.
+    terminal.wait_for(lambda screen: len(levels(screen)) >= 20)  # the makers have come
+    terminal.press("Escape", "2", *["Down"] * 8, "J", "3")
+    terminal.wait_for(lambda screen: re.search(r"Buy 3 AAPL @ [\d.]+", screen))
+    terminal.press("Enter")
+    terminal.wait_for(lambda screen: re.search(r"▶ Send buy 3 AAPL", screen))
+    terminal.press("Enter")
+    terminal.wait_for(lambda screen: "▸3" in screen and "rests: buy 3" in screen and "Orders (1)" in screen)
+
+    # It is cancelled from the list.
+    terminal.press("Escape", "5", "x")
+    terminal.wait_for(lambda screen: "is cancelled" in screen and "No working orders" in screen)
+
+    # A market order trades at once; position and a notice follow.
+    terminal.press("m", "b", "5", "Enter", "Enter")
+    terminal.wait_for(lambda screen: "✓ Bought 5 AAPL" in screen and held(screen, "AAPL") == before + 5)
+    terminal.wait_for(lambda screen: re.search(r"Bought 5 AAPL @ [\d.,a-z ]+ · order", screen))
+
+    # A price off the tick and an order beyond the money are refused in the ticket, with the reason.
+    terminal.press("m", "Tab", "1", ".", "0", "0", "5", "Enter")
+    terminal.wait_for("✗ price 1.005: not a multiple of")
+    terminal.press(*"500", "BTab", *"99999", "Enter", "Enter")
+    terminal.wait_for("✗ Rejected: ")
+
+    # By mouse: a click on the best ask puts it into the ticket.
+    lines = terminal.wait_for(lambda screen: len(levels(screen)) >= 20).splitlines()
+    above = next(y for y, line in enumerate(lines) if "spread" in line)  # counted from 1: the line above it
+    terminal.click(lines[above - 1].rindex(".") - 1, above)
+    terminal.wait_for(lambda screen: re.search(r"Buy 99,999 AAPL @ (?!500\.00)[\d.]+", screen))
+
+    terminal.press("Escape", "?")
+    terminal.wait_for("Cancel all working orders")
+    terminal.press("Escape", "q")
+    terminal.wait_for(f"{ENDED} 0")
+    assert not status(DatabaseSettings(data_dir=tmp_path / "data")).running
+
+
+def test_an_account_that_is_not_there_is_named_and_the_server_left(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    terminal.start("--account", "NOBODY")
+    shown = terminal.wait_for(f"{ENDED} 1")
+    assert "trade: account NOBODY: there is no account of that number" in shown
+    assert "Traceback" not in shown
+    assert not status(DatabaseSettings(data_dir=tmp_path / "data")).running
+
+
+def test_without_a_screen_it_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [TRADE],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TRADE_DATABASE__DATA_DIR": str(tmp_path / "data")},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("trade: the terminal needs a screen")
+    assert not (tmp_path / "data").exists()
