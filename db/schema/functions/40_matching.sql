@@ -640,7 +640,7 @@ begin
     return (v_order.order_id, v_order.status, v_now, v_prints, v_volume, v_order.status <> 'rejected' or v_stops <> 0)::internal.outcome;
 end;
 $$;
-comment on function internal.work is
+comment on function internal.work(orders, text, internal.market, numeric) is
     'One order meets the book of an instrument whose lock is held; matches, settles and writes everything but the top of the book (internal.publish).';
 
 -- After the order, what it set off, and what everybody sees ------------------------------------------------------------------------

@@ -29,18 +29,17 @@ create or replace function internal.locked_order(p_order_id bigint, out o orders
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_instrument_id bigint;
-    v_account_id bigint;
 begin
-    select r.instrument_id, r.account_id into v_instrument_id, v_account_id from public.orders r where r.order_id = p_order_id;
+    select r.instrument_id into v_instrument_id from public.orders r where r.order_id = p_order_id;
     if not found then
         perform internal.refuse('order_id', p_order_id::text, 'there is no such order', 'The table orders lists them.', 'PS002');
     end if;
     market := internal.lock_market(v_instrument_id);
-    perform from public.accounts a where a.account_id = v_account_id for no key update;
     select * into o from public.orders r where r.order_id = p_order_id;
 end;
 $$;
-comment on function internal.locked_order is 'An order as it stands, with its instrument and its account locked.';
+comment on function internal.locked_order is
+    'An order as it stands, with its instrument locked: then nothing changes it. Its account is for the caller to lock, after whom it may have to lock before.';
 
 create or replace function internal.end_orders(p_orders bigint[], p_status text, p_reason text, p_at timestamp) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -95,6 +94,7 @@ begin
     if (v.o).status not in ('pending', 'open', 'partially_filled') then
         return false;
     end if;
+    perform from public.accounts a where a.account_id = (v.o).account_id for no key update;
     v_at := internal.moment(array[v.market]);
     perform internal.end_orders(array[p_order_id] || internal.other_of_pair(v.o), 'cancelled', 'cancelled on request', v_at);
     perform internal.publish(v.market, v_at, '{}', 0);
@@ -178,77 +178,82 @@ declare
     v record;
     v_old public.orders;
     v_new public.orders;
+    -- As they were asked for: the columns of an order would round them, or overflow.
+    v_quantity numeric;
+    v_price numeric;
+    v_stop_price numeric;
     v_at timestamp;
     v_reason text;
     v_reserved numeric;
     v_outcome internal.outcome;
 begin
     select * into v from internal.locked_order(p_order_id);
+    v_old := v.o;
+    v_quantity := coalesce(p_quantity, v_old.quantity);
+    v_price := coalesce(p_price, v_old.price);
+    v_stop_price := coalesce(p_stop_price, v_old.stop_price);
     select case
+        when v_old.status not in ('pending', 'open', 'partially_filled') then format('the order is %s', v_old.status)
         when not (v.market).is_active then format('%s is not open for trading', (v.market).symbol)
         when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
-        when u.is_active is false then 'the user is not active' end
+        when u.is_active is false then 'the user is not active'
+        when v_quantity <= v_old.filled_quantity then
+            format('quantity %s: %s has filled already', trim_scale(v_quantity), trim_scale(v_old.filled_quantity))
+        when v_old.oco_id is not null and v_quantity <> v_old.quantity then
+            'quantity: it belongs to the pair; cancel both and place them again'
+        when v_old.triggered_at is not null and v_stop_price <> v_old.stop_price then
+            format('stop_price %s: the stop has triggered', trim_scale(v_stop_price))
+        end
     into v_reason
     from public.accounts a
     left join public.users u on u.user_id = a.user_id
-    where a.account_id = (v.o).account_id;
-    v_old := v.o;
-    v_new := v.o;
-    v_new.quantity := coalesce(p_quantity, v_old.quantity);
-    v_new.price := coalesce(p_price, v_old.price);
-    v_new.stop_price := coalesce(p_stop_price, v_old.stop_price);
-    v_at := internal.moment(array[v.market]);
-
-    -- Refused, with nothing changed (rule 12).
-    if v_old.status not in ('pending', 'open', 'partially_filled') then
-        v_reason := format('the order is %s', v_old.status);
-    elsif v_reason is not null then
-        null;
-    elsif v_new.quantity <= v_old.filled_quantity then
-        v_reason := format('quantity %s: %s has filled already', trim_scale(v_new.quantity), trim_scale(v_old.filled_quantity));
-    elsif v_old.oco_id is not null and v_new.quantity <> v_old.quantity then
-        v_reason := 'quantity: it belongs to the pair; cancel both and place them again';
-    elsif v_old.triggered_at is not null and v_new.stop_price is distinct from v_old.stop_price then
-        v_reason := format('stop_price %s: the stop has triggered', trim_scale(v_new.stop_price));
-    else
+    where a.account_id = v_old.account_id;
+    if v_reason is null then
         begin
-            perform internal.check_terms(v_new.order_type, v_new.side, v_new.quantity, v_new.price, v_new.stop_price, v_new.time_in_force,
-                v_new.post_only, v_new.self_trade, (v.market).tick_size, (v.market).lot_size);
+            perform internal.check_terms(v_old.order_type, v_old.side, v_quantity, v_price, v_stop_price, v_old.time_in_force,
+                v_old.post_only, v_old.self_trade, (v.market).tick_size, (v.market).lot_size);
         exception when sqlstate 'PS001' then
             v_reason := sqlerrm;
         end;
     end if;
-    if v_reason is null and (v_new.quantity, v_new.price, v_new.stop_price) is not distinct from (v_old.quantity, v_old.price, v_old.stop_price) then
-        return true;
+
+    if v_reason is null then
+        if (v_quantity, v_price, v_stop_price) is not distinct from (v_old.quantity, v_old.price, v_old.stop_price) then
+            return true;
+        end if;
+        v_new := v_old;
+        v_new.quantity := v_quantity;
+        v_new.price := v_price;
+        v_new.stop_price := v_stop_price;
+        if v_quantity > v_old.quantity or (v_price, v_stop_price) is distinct from (v_old.price, v_old.stop_price) then
+            -- A new place in time: matched again as if new.
+            v_outcome := internal.work(v_new, 'replace', v.market);
+            if v_outcome.status = 'refused' then
+                return false;
+            end if;
+            perform internal.finish(v.market, v_outcome);
+            return true;
+        end if;
     end if;
 
-    if v_reason is null and not (v_new.quantity <= v_old.quantity and v_new.price is not distinct from v_old.price
-                                 and v_new.stop_price is not distinct from v_old.stop_price) then
-        -- A new place in time: matched again as if new.
-        v_outcome := internal.work(v_new, 'replace', v.market);
-        if v_outcome.status = 'refused' then
-            return false;
-        end if;
-        perform internal.finish(v.market, v_outcome);
-        return true;
+    perform from public.accounts a where a.account_id = v_old.account_id for no key update;
+    v_at := internal.moment(array[v.market]);
+    if v_reason is not null then
+        -- Refused, with nothing changed (rule 12).
+        insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+        values (v_at, v_old.account_id, 'replace_refused', p_order_id, v_old.instrument_id, jsonb_build_object(
+            'reason', v_reason, 'quantity', v_quantity, 'price', v_price, 'stop_price', v_stop_price));
+        return false;
     end if;
 
     -- Smaller at the same prices: it keeps its place.
-    if v_reason is null then
-        select least(v_old.reserved, internal.reserve(v_new.quantity - v_old.filled_quantity, coalesce(v_new.price, v_new.stop_price),
-            coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)))
-        into v_reserved
-        from public.accounts a
-        left join public.fee_schedule f on f.account_type = a.account_type
-        where a.account_id = v_old.account_id;
-    end if;
-    if v_reason is not null then
-        insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-        values (v_at, v_old.account_id, 'replace_refused', p_order_id, v_old.instrument_id, jsonb_build_object(
-            'reason', v_reason, 'quantity', v_new.quantity, 'price', v_new.price, 'stop_price', v_new.stop_price));
-        return false;
-    end if;
-    update public.orders o set quantity = v_new.quantity, reserved = v_reserved, updated_at = v_at where o.order_id = p_order_id;
+    select least(v_old.reserved, internal.reserve(v_quantity - v_old.filled_quantity, coalesce(v_price, v_stop_price),
+        coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)))
+    into v_reserved
+    from public.accounts a
+    left join public.fee_schedule f on f.account_type = a.account_type
+    where a.account_id = v_old.account_id;
+    update public.orders o set quantity = v_quantity, reserved = v_reserved, updated_at = v_at where o.order_id = p_order_id;
     update public.accounts a set reserved = a.reserved - v_old.reserved + v_reserved, updated_at = v_at
     where a.account_id = v_old.account_id and v_reserved <> v_old.reserved;
     v_new.reserved := v_reserved;
