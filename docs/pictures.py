@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +60,6 @@ WORKING: tuple[
     (20391, "AAPL", "sell", "40", "15", "585.91", 31),
     (18754, "KO", "buy", "200", "0", "65.90", 126),
 )
-FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +229,6 @@ def _cents(value: Decimal) -> Decimal:
     return value.quantize(CENT, ROUND_HALF_UP)
 
 
-def without_hosts(svg: str) -> str:
-    """The same picture in a font that is there: what is kept names no outside host."""
-    svg = re.sub(r"@font-face\s*\{.*?\}\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    return re.sub(r"font-family: Fira Code[^;]*;", f"font-family: {FONTS};", svg)
-
-
 async def draw(picture: Picture) -> str:
     """The picture as SVG."""
     state = market()
@@ -253,7 +244,7 @@ async def draw(picture: Picture) -> str:
         await settle(pilot)
         if app.screen.query("ChartPane"):
             await chart_drawn(pilot)
-        return without_hosts(app.export_screenshot(title="Pitside", simplify=True))
+        return app.export_screenshot(title="Pitside", simplify=True)
 
 
 def main() -> None:

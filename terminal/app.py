@@ -10,6 +10,7 @@ from textual.binding import BindingType
 
 from db.errors import SettingsError
 from terminal.actions import bindings
+from terminal.pictures import without_hosts
 from terminal.screens.trading import TradingScreen
 from terminal.state import TradingDesk
 from terminal.themes import THEMES
@@ -44,6 +45,10 @@ class PitsideApp(App[None]):
         """The screen first, then the data."""
         await self.push_screen(TradingScreen(self.desk, confirm=self._confirm, timeframe=self._timeframe))
         self.run_worker(self._run_desk(), name="desk", exit_on_error=False)
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """The screen as SVG."""
+        return without_hosts(super().export_screenshot(title=title, simplify=simplify))
 
     async def _run_desk(self) -> None:
         try:

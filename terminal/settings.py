@@ -30,7 +30,7 @@ class TerminalSettings(Section):
     """What the terminal shows and how it behaves."""
 
     account: str | None = None
-    """Number of the account to trade with. Empty: the first account there is."""
+    """Number of the account to trade with. Empty: the demo trader's, or the first there is."""
 
     confirm_orders: bool = True
     """Whether an order must be confirmed before it is sent."""

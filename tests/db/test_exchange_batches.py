@@ -156,13 +156,13 @@ class World:
     async def seen(self, stage: Stage) -> list[list[tuple[Any, ...]]]:
         """Everything that came of it, without the ids and times that differ between two worlds."""
         queries = [
-            """select array_position($2, account_id), array_position($1, instrument_id), order_type, side, quantity,
-                      filled_quantity, price, stop_price, status, reason, reserved
+            """select array_position($2, account_id), array_position($1, instrument_id), order_type, side,
+                      quantity, filled_quantity, price, stop_price, status, reason, reserved
                from orders where account_id = any ($2) order by order_id""",
             """select array_position($2, t.account_id), t.side, t.quantity, t.price, t.commission, t.liquidity
                from trades t where t.instrument_id = any ($1) order by t.trade_id""",
-            """select array_position($2, account_id), array_position($1, instrument_id), quantity, cost, realized_pnl,
-                      average_price
+            """select array_position($2, account_id), array_position($1, instrument_id), quantity, cost,
+                      realized_pnl, average_price
                from positions where account_id = any ($2) order by 1, 2""",
             """select array_position($2, account_id), balance, reserved, commissions from accounts
                where account_id = any ($2) order by 1""",

@@ -3,7 +3,7 @@
 A story that fails is cut down to the few steps that matter and printed as Python, to be kept in
 tests.reference.kept once the cause is mended.
 
-PITSIDE_SEEDS says how many stories (16 by default, 200 for a thorough run), PITSIDE_STEPS how long each is
+PITSIDE_SEEDS says how many stories (12 by default, 200 for a thorough run), PITSIDE_STEPS how long each is
 (200 by default), PITSIDE_FIRST_SEED with which seed they begin.
 """
 
@@ -20,7 +20,7 @@ from tests.reference.steps import Step
 from tests.reference.stories import Storyteller
 
 FIRST_SEED = int(os.environ.get("PITSIDE_FIRST_SEED", "0"))
-SEEDS = int(os.environ.get("PITSIDE_SEEDS", "16"))
+SEEDS = int(os.environ.get("PITSIDE_SEEDS", "12"))
 STEPS = int(os.environ.get("PITSIDE_STEPS", "200"))
 
 

@@ -126,7 +126,8 @@ async def test_a_refused_order_is_recorded_with_its_reason(stage: Stage, why: st
         )
     elif why == "user":
         await stage.connection.execute(
-            "update users u set is_active = false from accounts a where a.user_id = u.user_id and account_id = $1",
+            """update users u set is_active = false from accounts a
+               where a.user_id = u.user_id and account_id = $1""",
             account,
         )
     elif why == "instrument":

@@ -1,0 +1,53 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """`seconds` is the length of one measurement; `requests`, where it is not None, is sent by each client
+    instead."""
+
+    rounds: int
+    seconds: int
+    requests: int | None
+    clients: int
+    accounts: int
+    instruments: int
+    tpcb_scale: int
+    batches: int
+    """Batches of orders that the clients choose from."""
+    book: int
+    """Orders in the book whose depth is read."""
+    readings: int
+    """How often it is read in a round."""
+
+
+FULL = Scale(
+    rounds=5,
+    seconds=6,
+    requests=None,
+    clients=8,
+    accounts=400,
+    instruments=20,
+    tpcb_scale=10,
+    batches=400,
+    book=100_000,
+    readings=50,
+)
+
+QUICK = Scale(
+    rounds=1,
+    seconds=1,
+    requests=6,
+    clients=4,
+    accounts=24,
+    instruments=4,
+    tpcb_scale=1,
+    batches=4,
+    book=4_000,
+    readings=5,
+)
+"""Whether it runs, not how fast: a few seconds."""
