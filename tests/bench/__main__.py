@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import signal
 from collections.abc import Sequence
 
 import click
@@ -49,6 +50,9 @@ def main(
     NAME: resting, mixed, hot, batches, python, depth; all of them where none is named.
     A bench whose ledger is not right afterwards fails.
     """
+    # As with Ctrl-C: a run that is told to end takes its server with it, in the background too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     scale = QUICK if quick else FULL
     if rounds is not None:
         scale = dataclasses.replace(scale, rounds=rounds)

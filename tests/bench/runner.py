@@ -74,6 +74,7 @@ async def run(stage: Stage, benches: Sequence[Bench]) -> list[Result]:
     """All rounds of all benches, a round of each in turn, so that no bench has the machine's best minutes."""
     rounds: dict[str, list[Round]] = {bench.name: [] for bench in benches}
     for number in range(1, stage.scale.rounds + 1):
+        await stage.begin_round()
         for bench in benches:
             measured = await bench.round(stage, reference_first=number % 2 == 1)
             rounds[bench.name].append(measured)

@@ -42,12 +42,12 @@ QUICK = Scale(
     rounds=1,
     seconds=1,
     requests=6,
-    clients=4,
-    accounts=24,
+    clients=3,
+    accounts=16,
     instruments=4,
     tpcb_scale=1,
     batches=4,
-    book=4_000,
+    book=2_000,
     readings=5,
 )
 """Whether it runs, not how fast: a few seconds."""

@@ -35,10 +35,19 @@ class Stage:
         self.progress = progress
         self._cluster = cluster
         self._serial = 0
+        self._used: list[str] = []
 
     async def tpcb(self) -> float:
         """TPC-B transactions a second, now."""
         return (await load.tpcb(self._cluster.owner_url(TPCB), self.scale)).rate
+
+    async def begin_round(self) -> None:
+        """Remove the markets of the round before, and let TPC-B pay for the checkpoint that this takes: every
+        page is written to the WAL in full once after it."""
+        for name in self._used:
+            await self._as_owner(f"drop database {name} with (force)")
+        self._used.clear()
+        await self.tpcb()
 
     @contextlib.asynccontextmanager
     async def market(self) -> AsyncIterator[tuple[str, Database]]:
@@ -49,13 +58,11 @@ class Stage:
         self._serial += 1
         name = f"bench_{self._serial}"
         await self._as_owner(f"create database {name} template {TEMPLATE}")
-        try:
-            url = self._cluster.owner_url(name)
-            async with await Database.open(url, pool_max=2) as database:
-                yield url, database
-                await verify(database)
-        finally:
-            await self._as_owner(f"drop database {name} with (force)")
+        self._used.append(name)
+        url = self._cluster.owner_url(name)
+        async with await Database.open(url, pool_max=2) as database:
+            yield url, database
+            await verify(database)
 
     async def set_up(self) -> None:
         """Make pgbench's database and the market that all others are copies of."""
@@ -63,7 +70,6 @@ class Stage:
         self.progress("pgbench's tables")
         await self._as_owner(f"create database {TPCB}")
         await load.initialise(self._cluster.owner_url(TPCB), self.scale)
-        await self.tpcb()  # the first one pays for pages that no checkpoint has seen yet
         self.progress("the market")
         await self._as_owner(f"create database {TEMPLATE}")
         url = self._cluster.owner_url(TEMPLATE)

@@ -86,7 +86,9 @@ async def test_eight_clients_at_once_leave_the_books_right(
         asked = [step for story in stories for step in story]
         assert any(isinstance(step, InsertAndMatch) for step in asked)
         matches = await observer.fetchval("select count(*) / 2 from trades")
-        assert matches > 20, "they were to trade with each other"
+        assert matches > len(arena.model.ledger.trades) // 2, (
+            "they were to trade, and not only at the opening"
+        )
 
 
 @pytest.mark.parametrize("seed", range(3))

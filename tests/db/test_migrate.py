@@ -297,10 +297,9 @@ async def test_nothing_is_written_and_nothing_waited_for_when_there_is_nothing_t
     other = await asyncpg.connect(folders.url)
     try:
         await other.execute(f"select pg_advisory_lock({schema.LOCK})")
-        before = await other.fetchval("select pg_current_wal_insert_lsn()")
+        folders.url += "&default_transaction_read_only=on"  # whatever it wrote would be an error
         async with asyncio.timeout(5):
             assert not (await folders.migrate()).changed
-        assert await other.fetchval("select pg_current_wal_insert_lsn()") == before
     finally:
         await other.close()
 

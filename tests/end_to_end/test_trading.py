@@ -116,9 +116,10 @@ def levels(screen: str) -> list[str]:
 def test_from_nothing_to_a_trade_and_out_again(terminal: Terminal, tmp_path: Path) -> None:
     # Without takers, so that nobody takes the resting order before it is cancelled.
     terminal.start(TRADE_SIMULATION__TAKERS="0")
-    shown = terminal.wait_for(lambda screen: "● live" in screen and "spread" in screen)
+    shown = terminal.wait_for(
+        lambda screen: "● live" in screen and "spread" in screen and held(screen, "AAPL")
+    )
     assert "DEMO" in shown
-    assert "AAPL" in shown
     before = held(shown, "AAPL")
     assert before
 
