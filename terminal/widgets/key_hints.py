@@ -31,7 +31,7 @@ class KeyHints(LineView):
         last = [action for action in hinted if action.context == "app"]
         room = width - sum(_cells(action) for action in last)
         shown = []
-        for context in (self.context, "trading"):
+        for context in dict.fromkeys((self.context, "trading")):  # nothing in focus: the screen itself
             for action in hinted:
                 if action.context == context and _cells(action) <= room:
                     shown.append(action)

@@ -140,6 +140,14 @@ async def test_question_mark_shows_every_action() -> None:
         assert not isinstance(pilot.app.screen, KeysScreen)
 
 
+async def test_hints_name_a_key_once_also_where_nothing_has_the_focus() -> None:
+    async with terminal() as pilot:
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.focused is None
+        assert text(pilot, "#hints").count("b Buy") == 1
+
+
 async def test_hints_follow_the_focus_and_can_be_clicked() -> None:
     async with terminal() as pilot:
         assert "⏎ Send" in text(pilot, "#hints")
