@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from db.database import Connection, Record
 from tests.bench import python_statements as sql
@@ -45,7 +45,7 @@ class PythonVenue:
 
     async def send(self, request: Request) -> None:
         """Do what a request asks for, in one transaction."""
-        with localcontext(prec=DIGITS):
+        with localcontext(prec=DIGITS, rounding=ROUND_HALF_UP):  # as Postgres rounds
             async with self._connection.transaction():
                 if request.kind == "cancel":
                     await self._cancel(request.account_id)

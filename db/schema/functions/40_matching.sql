@@ -7,6 +7,14 @@
 --   4. writes all of it in one statement.
 -- Nothing is written before the order is decided, so a refusal has nothing to undo.
 
+create or replace view internal.markets as
+select b.instrument_id, i.symbol::text as symbol, i.currency::text as currency, coalesce(i.is_active, true) as is_active,
+       nullif(i.tick_size, 0) as tick_size, nullif(i.lot_size, 0) as lot_size, b.bid_price, b.bid_size, b.ask_price, b.ask_size,
+       b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
+from internal.books b
+join public.instruments i on i.instrument_id = b.instrument_id;
+comment on view internal.markets is 'Every instrument as the type internal.market has it; for requests that hold its lock already.';
+
 create or replace function internal.lock_market(p_instrument_id bigint) returns internal.market
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -6,18 +6,8 @@ create or replace function place_order(
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
 ) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_market internal.market;
+    v_market internal.market := internal.lock_market(p_instrument_id);
 begin
-    select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
-    into v_market
-    from internal.books b
-    join public.instruments i on i.instrument_id = b.instrument_id
-    where b.instrument_id = p_instrument_id
-    for no key update of b;
-    if not found then
-        perform internal.refuse('instrument_id', p_instrument_id::text, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
-    end if;
     return internal.enter(internal.request(p_account_id, p_order_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force,
         p_post_only, p_self_trade, p_client_order_id, v_market), v_market);
 end;

@@ -16,6 +16,24 @@ end;
 $$;
 comment on function internal.known_request is 'The order that this client_order_id placed with these terms; null if it is new, an error with other terms (rule 5).';
 
+create or replace function internal.enter_linked(p_order orders, p_market internal.market) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_market internal.market := p_market;
+    v_outcome internal.outcome;
+begin
+    v_outcome := internal.work(p_order, 'new', v_market);
+    if v_outcome.changed then
+        -- From now on requests look for what is linked here; follow_links counts exactly.
+        update internal.books b set linked_orders = b.linked_orders + 1 where b.instrument_id = p_market.instrument_id;
+        v_market.linked_orders := v_market.linked_orders + 1;
+        perform internal.finish(v_market, v_outcome);
+    end if;
+    return v_outcome.order_id;
+end;
+$$;
+comment on function internal.enter_linked is 'Places a new order that hangs together with others, in an instrument whose lock is held; returns its id.';
+
 create or replace function place_oco(
     p_account_id bigint, p_instrument_id bigint, p_side varchar, p_quantity numeric, p_limit_price numeric, p_stop_price numeric,
     p_stop_limit_price numeric default null, p_time_in_force varchar default 'GTC', p_self_trade varchar default 'cancel_newest',
@@ -26,7 +44,6 @@ declare
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_limit public.orders;
     v_stop public.orders;
-    v_outcome internal.outcome;
 begin
     perform internal.lock_for_linked(p_account_id, v_market);
     if p_time_in_force not in ('GTC', 'DAY') then
@@ -54,22 +71,14 @@ begin
 
     -- The limit comes first. What it leaves is what the stop is for.
     v_limit.oco_id := nextval('internal.oco_id_seq');
-    v_outcome := internal.work(v_limit, 'new', v_market);
-    limit_order_id := v_outcome.order_id;
-    if v_outcome.changed then
-        update internal.books b set linked_orders = b.linked_orders + 1 where b.instrument_id = p_instrument_id;
-        v_market.linked_orders := v_market.linked_orders + 1;
-        perform internal.finish(v_market, v_outcome);
-    end if;
+    limit_order_id := internal.enter_linked(v_limit, v_market);
     select o.quantity - o.filled_quantity into v_stop.quantity
     from public.orders o
     where o.order_id = limit_order_id and o.status in ('open', 'partially_filled');
     if found then
         v_market := internal.lock_market(p_instrument_id);
         v_stop.oco_id := v_limit.oco_id;
-        v_outcome := internal.work(v_stop, 'new', v_market);
-        stop_order_id := v_outcome.order_id;
-        perform internal.finish(v_market, v_outcome);
+        stop_order_id := internal.enter_linked(v_stop, v_market);
     end if;
     return next;
 end;
@@ -85,7 +94,6 @@ create or replace function place_bracket(
 declare
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
-    v_outcome internal.outcome;
     v_known bigint;
 begin
     perform internal.lock_for_linked(p_account_id, v_market);
@@ -109,13 +117,7 @@ begin
     if v_known is not null then
         return v_known;
     end if;
-    v_outcome := internal.work(v_order, 'new', v_market);
-    if v_outcome.changed then
-        update internal.books b set linked_orders = b.linked_orders + 1 where b.instrument_id = p_instrument_id;
-        v_market.linked_orders := v_market.linked_orders + 1;
-        perform internal.finish(v_market, v_outcome);
-    end if;
-    return v_outcome.order_id;
+    return internal.enter_linked(v_order, v_market);
 end;
 $$;
 comment on function place_bracket is
@@ -129,7 +131,6 @@ create or replace function place_trailing_stop(
 declare
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
-    v_outcome internal.outcome;
     v_known bigint;
 begin
     perform internal.lock_for_linked(p_account_id, v_market);
@@ -157,13 +158,7 @@ begin
     if v_known is not null then
         return v_known;
     end if;
-    v_outcome := internal.work(v_order, 'new', v_market);
-    if v_outcome.changed then
-        update internal.books b set linked_orders = b.linked_orders + 1 where b.instrument_id = p_instrument_id;
-        v_market.linked_orders := v_market.linked_orders + 1;
-        perform internal.finish(v_market, v_outcome);
-    end if;
-    return v_outcome.order_id;
+    return internal.enter_linked(v_order, v_market);
 end;
 $$;
 comment on function place_trailing_stop is

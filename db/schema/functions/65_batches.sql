@@ -114,12 +114,7 @@ declare
     v_order public.orders := internal.batch_element(p_element);
     v_market internal.market;
 begin
-    select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
-    into v_market
-    from internal.books b
-    join public.instruments i on i.instrument_id = b.instrument_id
-    where b.instrument_id = v_order.instrument_id;
+    select * into v_market from internal.markets m where m.instrument_id = v_order.instrument_id;
     if not found then
         perform internal.refuse('instrument_id', p_element ->> 'instrument_id', 'there is no such instrument', 'The table instruments lists them.', 'PS002');
     elsif not exists (select from public.accounts a where a.account_id = v_order.account_id) then
@@ -205,12 +200,7 @@ begin
     for v_at in 1..v_count loop
         v_request := v_requests[v_at];
         continue when v_request.account_id is null;
-        select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-               b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
-        into v_market
-        from internal.books b
-        join public.instruments i on i.instrument_id = b.instrument_id
-        where b.instrument_id = v_request.instrument_id;
+        select * into v_market from internal.markets m where m.instrument_id = v_request.instrument_id;
         if v_request.client_order_id is null then
             v_ids[v_at] := internal.enter(v_request, v_market);
         else
