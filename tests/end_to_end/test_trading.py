@@ -49,7 +49,8 @@ class Terminal:
             **environment,
         }
         settings = [f"{name}={value}" for name, value in variables.items()]
-        command = ["env", *settings, str(TRADE), *arguments]
+        # COLUMNS and LINES would go before the window's own size, and a snapshot test leaves them behind.
+        command = ["env", "-u", "COLUMNS", "-u", "LINES", *settings, str(TRADE), *arguments]
         line = " ".join(f"'{part}'" for part in command) + f"; echo {ENDED} $?; sleep 600"
         self._tmux("new-session", "-d", "-x", str(width), "-y", str(height), line)
 
