@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from db.settings import DatabaseSettings
 
 WAIT = STOP_TIMEOUT + 30.0  # seconds that somebody else may take to stop the server
+KEEPER_GLANCE = 0.25  # seconds that a keeper may take to see that the server is kept, and be gone
 
 
 class Lease:
@@ -194,7 +195,10 @@ def _in_use(cluster: Cluster) -> bool:
     with cluster.data.lock("stop") as turn, cluster.data.lock("terminals") as terminals:
         # Nobody else decides meanwhile, so nobody takes our look at the lock for a terminal.
         _wait_for(turn.exclusive(WAIT), cluster)
-        return not terminals.try_exclusive()
+        # A keeper on its way out has the lock to itself for a moment; a terminal keeps sharing it.
+        _wait_for(terminals.shared(WAIT), cluster)
+        terminals.unlock()
+        return not terminals.exclusive(KEEPER_GLANCE)
 
 
 def _wait_for(got: bool, cluster: Cluster) -> None:
