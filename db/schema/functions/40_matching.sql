@@ -83,6 +83,8 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+-- The large statements at the end know the lengths of their arrays only when they run: left alone, the planner plans them anew each time.
+set plan_cache_mode = force_generic_plan
 as $$
 /*  p_mode   new      a request: the row does not exist yet
              pending  a row that somebody inserted as pending: it exists, but was never accepted
