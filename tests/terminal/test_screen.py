@@ -8,7 +8,6 @@ import pytest
 
 from db.errors import ServerError, SettingsError
 from terminal.app import PitsideApp
-from terminal.pacing import TICK
 from terminal.panes.book import BookPane
 from terminal.screens.instruments import InstrumentsScreen, found
 from terminal.screens.keys import KeysScreen
@@ -225,8 +224,8 @@ async def test_states_are_shown_at_a_tick_and_the_last_one_wins(monkeypatch: pyt
         for _ in range(100):  # a burst that no one could follow
             book = replace(book, bids=(replace(book.bids[0], orders=book.bids[0].orders + 1), *book.bids[1:]))
             desk.set(book=book)
-        await pilot.pause(3 * TICK)
-        assert 1 <= len(shown) <= 3
+        await settle(pilot)
+        assert 1 <= len(shown) < 10  # however slow the machine is: by the tick, not by the state
         assert shown[-1] is book
 
 
