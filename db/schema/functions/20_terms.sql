@@ -1,7 +1,7 @@
 -- The terms of an order: do they make sense (rules 1, 2, 4)?
 
 create or replace function internal.check_number(p_field text, p_value numeric, p_step numeric, p_step_name text)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns void language plpgsql as $$
 begin
     if p_value is null then
         perform internal.refuse(p_field, null, 'is missing', format('Give a %s.', p_field));
@@ -26,7 +26,7 @@ comment on function internal.check_number is
 create or replace function internal.check_terms(
     p_type text, p_side text, p_quantity numeric, p_price numeric, p_stop_price numeric,
     p_time_in_force text, p_post_only boolean, p_self_trade text, p_tick_size numeric, p_lot_size numeric
-) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+) returns void language plpgsql as $$
 begin
     if p_type is null or p_type not in ('market', 'limit', 'stop', 'stop_limit') then
         perform internal.refuse('order_type', p_type, 'is no order type', 'Use market, limit, stop or stop_limit.');

@@ -11,7 +11,7 @@ $$;
 comment on function internal.reserve is 'Cash that an open buy of a cash account sets aside: its price and the worst-case commission (rule 21).';
 
 create or replace function internal.affordable(p_money numeric, p_quantity numeric, p_price numeric, p_rate numeric, p_lot_size numeric) returns numeric
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable as $$
 declare
     v_lot constant numeric := coalesce(nullif(p_lot_size, 0), 0.00000001);
     v_cash numeric := round(p_quantity * p_price, 2);

@@ -9,7 +9,7 @@ join public.instruments i on i.instrument_id = b.instrument_id;
 comment on view internal.markets is 'Every instrument as the type internal.market has it; for requests that hold its lock already.';
 
 create or replace function internal.lock_market(p_instrument_id bigint) returns internal.market
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
     v_market internal.market;
 begin
@@ -29,7 +29,7 @@ $$;
 comment on function internal.lock_market is 'Takes the lock of an instrument: until the transaction ends its book has one writer (rule 15).';
 
 create or replace function internal.triggered_stops(p_instrument_id bigint, p_prints numeric[]) returns bigint[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable as $$
     -- A trailing stop has followed the prints before the one that sets it off.
     with prints as materialized (
         select p.price, p.ordinality as print,
@@ -53,7 +53,7 @@ $$;
 comment on function internal.triggered_stops is 'The waiting stops that these prints trigger, in the order in which they run (rule 11).';
 
 create or replace function internal.count_stops(p_instrument_id bigint, p_more integer) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql as $$
 begin
     update internal.books b
     set waiting_stops = b.waiting_stops + p_more,
@@ -67,3 +67,20 @@ begin
 end;
 $$;
 comment on function internal.count_stops is 'Notes that an instrument has p_more waiting stops, and which of them are next to trigger.';
+
+create or replace function internal.participants(p_instrument_id bigint) returns bigint[]
+language plpgsql as $$
+begin
+    -- Each part has an index of its own.
+    return array(
+        select o.account_id from public.orders o
+        where o.instrument_id = p_instrument_id and o.side = 'buy' and o.status in ('open', 'partially_filled')
+        union
+        select o.account_id from public.orders o
+        where o.instrument_id = p_instrument_id and o.side = 'sell' and o.status in ('open', 'partially_filled')
+        union
+        select o.account_id from public.orders o
+        where o.instrument_id = p_instrument_id and o.status = 'pending' and o.order_type in ('stop', 'stop_limit'));
+end;
+$$;
+comment on function internal.participants is 'Everyone with a working order in an instrument, waiting stops included.';

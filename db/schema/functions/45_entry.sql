@@ -1,10 +1,7 @@
 -- A new order enters. Most orders rest: they cross nothing, need no match, and have a short way of their own.
 
 create or replace function internal.enter(p_order orders, p_market internal.market) returns bigint
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-as $$
+language plpgsql as $$
 declare
     v_account record;
     v_known boolean := false;
@@ -50,7 +47,7 @@ begin
 
     if v_need is null then
         v_outcome := internal.work(p_order, 'new', p_market);
-        if v_outcome.changed then
+        if v_outcome.changed and not v_outcome.published then
             perform internal.finish(p_market, v_outcome);
         end if;
         return v_outcome.order_id;
@@ -72,7 +69,8 @@ begin
     account as (
         update public.accounts a
         set reserved = a.reserved + v_need, updated_at = v_at
-        where a.account_id = p_order.account_id and v_need > 0
+        -- A margin account sets nothing aside, but its row says that it has changed: whoever read it before must not act on that.
+        where a.account_id = p_order.account_id and (v_need > 0 or v_account.is_margin)
     ),
     -- A better price makes a new top, the same price a larger one.
     top as materialized (

@@ -1,7 +1,7 @@
 -- What follows when an order that hangs together with others moves (rules L1 to L3, see 36_links.sql).
 
 create or replace function internal.resize(o orders, p_quantity numeric, p_reason text, p_at timestamp, p_kind text default 'resized') returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
     v_reserved numeric;
 begin
@@ -28,7 +28,7 @@ $$;
 comment on function internal.resize is 'Gives a working order another total quantity because of an order that it hangs together with.';
 
 create or replace function internal.follow_links(p_market internal.market, p_prints numeric[], p_triggered bigint[]) returns internal.outcome
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql as $$
 declare
     v_pair record;
     v_entry public.orders;
@@ -36,8 +36,9 @@ declare
     v_exits public.orders[];
     v_oco_id bigint;
     v_trail record;
+    v_market internal.market := p_market;
     v_outcome internal.outcome;
-    v_prints numeric[] := '{}';
+    v_prints numeric[];
     v_volume numeric := 0;
 begin
     -- L1: the pair shares one quantity.
@@ -95,7 +96,8 @@ begin
                 v_exit.reserved := 0;
                 v_exit.oco_id := v_oco_id;
                 v_exit.parent_id := v_entry.order_id;
-                v_outcome := internal.work(v_exit, 'exit', p_market);
+                v_outcome := internal.work(v_exit, 'exit', v_market);
+                v_market := v_outcome.market;
                 v_prints := v_prints || v_outcome.prints;
                 v_volume := v_volume + v_outcome.volume;
             end loop;
@@ -131,7 +133,7 @@ begin
         where o.instrument_id = p_market.instrument_id and o.status in ('pending', 'open', 'partially_filled')
             and (o.oco_id is not null or o.take_profit is not null or o.stop_loss is not null or o.trail_amount is not null or o.trail_percent is not null))
     where b.instrument_id = p_market.instrument_id;
-    return (null, null, p_market.updated_at, v_prints, v_volume, true)::internal.outcome;
+    return (null, null, p_market.updated_at, v_prints, v_volume, true, v_market, false, false)::internal.outcome;
 end;
 $$;
 comment on function internal.follow_links is 'Puts right, in one instrument, what hangs together with the orders that just moved; returns what its exits printed.';

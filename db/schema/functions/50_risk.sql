@@ -14,7 +14,7 @@ comment on view internal.marks is
 create or replace function internal.margin_figures(
     p_account_id bigint, p_order orders default null, p_instead boolean default false,
     out holdings numeric, out initial_margin numeric, out maintenance_margin numeric
-) language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+) language plpgsql stable as $$
 begin
     select coalesce(sum(e.value), 0),
            coalesce(sum(greatest(abs(e.value + e.buys), abs(e.value - e.sells)) * e.initial_rate), 0),
@@ -62,7 +62,7 @@ comment on function internal.margin_figures is
     'Market value of the positions and the two margin requirements of an account (rule 22), as if p_order stood besides, or instead of itself as it is; 0 for a cash account.';
 
 create or replace function internal.margin_refusal(p_order orders, p_instead boolean, p_balance numeric) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
     v_figures record;
     v_position numeric;

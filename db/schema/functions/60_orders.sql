@@ -4,7 +4,10 @@ create or replace function place_order(
     p_account_id bigint, p_instrument_id bigint, p_order_type varchar, p_side varchar, p_quantity numeric, p_price numeric default null,
     p_stop_price numeric default null, p_time_in_force varchar default 'GTC', p_post_only boolean default false,
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
-) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+) returns bigint language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_market internal.market := internal.lock_market(p_instrument_id);
 begin
@@ -16,7 +19,7 @@ comment on function place_order is
     'Places an order: accepts or rejects it, matches it, settles every fill, all in one transaction (rules 1 to 24). Returns the order''s id; a senseless request is an error that names the field and the value.';
 
 create or replace function internal.locked_order(p_order_id bigint, out o orders, out market internal.market)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
     v_instrument_id bigint;
 begin
@@ -32,7 +35,7 @@ comment on function internal.locked_order is
     'An order as it stands, with its instrument locked: then nothing changes it. Its account is for the caller to lock, after whom it may have to lock before.';
 
 create or replace function internal.end_orders(p_orders bigint[], p_status text, p_reason text, p_at timestamp) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql as $$
 declare
     v_stops bigint[];
 begin
@@ -69,36 +72,97 @@ $$;
 comment on function internal.end_orders is 'Takes working orders out: cancelled or expired. The caller holds the locks of their instruments and accounts.';
 
 create or replace function internal.moment(p_markets internal.market[]) returns timestamp
-language sql volatile set search_path = pg_catalog, pg_temp as $$
+language sql volatile as $$
     select greatest(clock_timestamp() at time zone 'UTC', max(m.updated_at)) from unnest(p_markets) m
 $$;
 comment on function internal.moment is 'The time of a request: taken while its locks are held, never before what it follows (rule 15).';
 
 create or replace function cancel_order(p_order_id bigint) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v record;
-    v_at timestamp;
+    v_order public.orders;
+    v_after internal.market;
+    v_left numeric;
+    v_behind record;
 begin
-    select * into v from internal.locked_order(p_order_id);
-    if (v.o).status not in ('pending', 'open', 'partially_filled') then
+    v := internal.locked_order(p_order_id);
+    v_order := v.o;
+    v_after := v.market;
+    if v_order.status not in ('pending', 'open', 'partially_filled') then
         return false;
     end if;
-    perform from public.accounts a where a.account_id = (v.o).account_id for no key update;
-    v_at := internal.moment(array[v.market]);
-    perform internal.end_orders(array[p_order_id] || internal.other_of_pair(v.o), 'cancelled', 'cancelled on request', v_at);
-    perform internal.publish(v.market, v_at, '{}', 0);
+    perform from public.accounts a where a.account_id = v_order.account_id for no key update;
+    v_after.updated_at := greatest(clock_timestamp() at time zone 'UTC', v_after.updated_at);
+
+    if v_order.status = 'pending' or v_order.oco_id is not null then
+        perform internal.end_orders(array[p_order_id] || internal.other_of_pair(v_order), 'cancelled', 'cancelled on request', v_after.updated_at);
+        perform internal.publish(v.market, internal.read_top(v_after), null, 0);
+        return true;
+    end if;
+
+    -- One that rests by itself, as most do. At the best price it takes its size off the top, or the top away.
+    if v_order.price = (case v_order.side when 'buy' then v_after.bid_price else v_after.ask_price end) then
+        v_left := case v_order.side when 'buy' then v_after.bid_size else v_after.ask_size end - v_order.quantity + v_order.filled_quantity;
+        if v_left = 0 then
+            v_behind := internal.resting(v_after, v_order.side, v_order.price, 0, null);
+            v_behind := internal.resting(v_after, v_order.side, v_order.price, v_behind.next_size, null);
+        end if;
+        if v_order.side = 'buy' then
+            v_after.bid_size := v_left;
+            if v_left = 0 then
+                v_after.bid_price := v_behind.next_price;
+                v_after.bid_size := v_behind.next_size;
+            end if;
+        else
+            v_after.ask_size := v_left;
+            if v_left = 0 then
+                v_after.ask_price := v_behind.next_price;
+                v_after.ask_size := v_behind.next_size;
+            end if;
+        end if;
+    end if;
+    with ended as (
+        update public.orders o
+        set status = 'cancelled', reason = 'cancelled on request', reserved = 0, updated_at = v_after.updated_at
+        where o.order_id = p_order_id
+    ),
+    released as (
+        update public.accounts a
+        set reserved = a.reserved - v_order.reserved, updated_at = v_after.updated_at
+        where a.account_id = v_order.account_id and v_order.reserved <> 0
+    ),
+    quoted as (
+        insert into public.quotes (instrument_id, bid_price, bid_size, ask_price, ask_size, timestamp)
+        select v_order.instrument_id, coalesce(v_after.bid_price, 0), coalesce(v_after.bid_size, 0), coalesce(v_after.ask_price, 0),
+               coalesce(v_after.ask_size, 0), v_after.updated_at
+        where (v_after.bid_price, v_after.bid_size, v_after.ask_price, v_after.ask_size)
+            is distinct from ((v.market).bid_price, (v.market).bid_size, (v.market).ask_price, (v.market).ask_size)
+    ),
+    shown as (
+        update internal.books b
+        set bid_price = v_after.bid_price, bid_size = v_after.bid_size, ask_price = v_after.ask_price, ask_size = v_after.ask_size,
+            version = b.version + 1, updated_at = v_after.updated_at
+        where b.instrument_id = v_order.instrument_id
+    )
+    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
+    values (v_after.updated_at, v_order.account_id, 'cancelled', p_order_id, v_order.instrument_id,
+        jsonb_build_object('reason', 'cancelled on request', 'filled_quantity', v_order.filled_quantity));
     return true;
 end;
 $$;
 comment on function cancel_order is 'True: the order was working and is now cancelled; its fills stay. False: it was final already.';
 
 create or replace function internal.end_all(p_where_account bigint, p_where_instrument bigint, p_side text, p_day_before timestamp, p_status text, p_reason text)
-returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns integer language plpgsql as $$
 declare
     v_instruments bigint[];
     v_markets internal.market[] := '{}';
     v_market internal.market;
+    v_after internal.market;
     v_orders bigint[];
     v_at timestamp;
 begin
@@ -134,7 +198,9 @@ begin
     v_at := internal.moment(v_markets);
     perform internal.end_orders(v_orders, p_status, p_reason, v_at);
     foreach v_market in array v_markets loop
-        perform internal.publish(v_market, v_at, '{}', 0);
+        v_after := internal.read_top(v_market);
+        v_after.updated_at := v_at;
+        perform internal.publish(v_market, v_after, null, 0);
     end loop;
     return cardinality(v_orders);
 end;
@@ -142,7 +208,10 @@ $$;
 comment on function internal.end_all is 'Ends all working orders that fit: of an account, in an instrument, on a side, or DAY orders entered before a time.';
 
 create or replace function cancel_all_orders(p_account_id bigint, p_instrument_id bigint default null, p_side varchar default null) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 begin
     if not exists (select from public.accounts a where a.account_id = p_account_id) then
         perform internal.refuse('account_id', p_account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
@@ -157,13 +226,24 @@ $$;
 comment on function cancel_all_orders is 'Cancels an account''s working orders, in one instrument or on one side where asked; returns how many.';
 
 create or replace function expire_day_orders(p_before timestamp default (clock_timestamp() at time zone 'UTC')) returns integer
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-    select internal.end_all(null, null, null, p_before, 'expired', 'end of the day')
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+begin
+    if p_before is null then
+        perform internal.refuse('before', null, 'is missing', 'Give the time before which DAY orders were entered, or leave it out for now.');
+    end if;
+    return internal.end_all(null, null, null, p_before, 'expired', 'end of the day');
+end;
 $$;
 comment on function expire_day_orders is 'The end of the day: DAY orders entered before that, waiting stops included, become expired (rule 9); returns how many.';
 
 create or replace function replace_order(p_order_id bigint, p_quantity numeric default null, p_price numeric default null, p_stop_price numeric default null)
-returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns boolean language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v record;
     v_old public.orders;
@@ -176,8 +256,9 @@ declare
     v_reason text;
     v_reserved numeric;
     v_outcome internal.outcome;
+    v_after internal.market;
 begin
-    select * into v from internal.locked_order(p_order_id);
+    v := internal.locked_order(p_order_id);
     v_old := v.o;
     v_quantity := coalesce(p_quantity, v_old.quantity);
     v_price := coalesce(p_price, v_old.price);
@@ -249,7 +330,9 @@ begin
     v_new.reserved := v_reserved;
     insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
     values (v_at, v_old.account_id, 'reduced', p_order_id, v_old.instrument_id, internal.order_detail(v_new));
-    perform internal.publish(v.market, v_at, '{}', 0);
+    v_after := internal.read_top(v.market);
+    v_after.updated_at := v_at;
+    perform internal.publish(v.market, v_after, null, 0);
     return true;
 end;
 $$;

@@ -1,13 +1,13 @@
 -- Pairs, brackets and trailing stops (rules L1 to L3, see 36_links.sql).
 
 create or replace function internal.known_request(p_account_id bigint, p_client_order_id varchar, p_terms jsonb) returns bigint
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
-    v_known record;
+    v_known public.orders;
 begin
-    select o.order_id, o.terms into v_known from public.orders o
+    select * into v_known from public.orders o
     where p_client_order_id is not null and o.account_id = p_account_id and o.client_order_id = p_client_order_id;
-    if found and v_known.terms is distinct from p_terms then
+    if found and coalesce(v_known.terms, internal.terms(v_known)) is distinct from p_terms then
         perform internal.refuse('client_order_id', p_client_order_id, format('was used for order %s with other terms', v_known.order_id),
             'Give every new order an id of its own.');
     end if;
@@ -17,7 +17,7 @@ $$;
 comment on function internal.known_request is 'The order that this client_order_id placed with these terms; null if it is new, an error with other terms (rule 5).';
 
 create or replace function internal.enter_linked(p_order orders, p_market internal.market) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
     v_market internal.market := p_market;
     v_outcome internal.outcome;
@@ -39,7 +39,10 @@ create or replace function place_oco(
     p_stop_limit_price numeric default null, p_time_in_force varchar default 'GTC', p_self_trade varchar default 'cancel_newest',
     p_client_order_id varchar default null
 ) returns table (limit_order_id bigint, stop_order_id bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_limit public.orders;
@@ -90,7 +93,10 @@ create or replace function place_bracket(
     p_account_id bigint, p_instrument_id bigint, p_order_type varchar, p_side varchar, p_quantity numeric, p_price numeric,
     p_take_profit numeric, p_stop_loss numeric, p_stop_price numeric default null, p_time_in_force varchar default 'GTC',
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
-) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+) returns bigint language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
@@ -127,7 +133,10 @@ create or replace function place_trailing_stop(
     p_account_id bigint, p_instrument_id bigint, p_side varchar, p_quantity numeric, p_trail_amount numeric default null,
     p_trail_percent numeric default null, p_stop_price numeric default null, p_time_in_force varchar default 'GTC',
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
-) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+) returns bigint language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
@@ -165,7 +174,7 @@ comment on function place_trailing_stop is
     'Places a stop that follows the last trade at a distance, an amount or a percentage, and never goes back (rule L3). Returns the order''s id.';
 
 create or replace function internal.lock_for_linked(p_account_id bigint, p_market internal.market) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 begin
     -- Exits may meet anybody in the book, and so everybody there is locked, in id order.
     perform from public.accounts a

@@ -1,7 +1,7 @@
 -- Many orders in one transaction: a client's batch, and orders that somebody inserted with plain SQL.
 
 create or replace function internal.lock_for(p_orders orders[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql as $$
 declare
     v_accounts bigint[];
     v_side record;
@@ -52,11 +52,9 @@ begin
             end if;
         end loop;
         -- Where a stop may be set off, everyone with a working order may take part.
-        select b.waiting_stops > 0 or v_side.stops into v_stops from internal.books b where b.instrument_id = v_side.instrument_id;
+        select b.waiting_stops > 0 or b.linked_orders > 0 or v_side.stops into v_stops from internal.books b where b.instrument_id = v_side.instrument_id;
         if v_stops then
-            select v_accounts || coalesce(array_agg(distinct r.account_id), '{}') into v_accounts
-            from public.orders r
-            where r.instrument_id = v_side.instrument_id and r.status in ('pending', 'open', 'partially_filled');
+            v_accounts := v_accounts || internal.participants(v_side.instrument_id);
         end if;
     end loop;
     perform from public.accounts a where a.account_id = any (v_accounts) order by a.account_id for no key update;
@@ -66,7 +64,7 @@ comment on function internal.lock_for is
     'Takes every lock that these orders can need, instruments before accounts, each in id order, so that working through them waits for nobody.';
 
 create or replace function internal.batch_element(p_element jsonb) returns orders
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
     v_words constant text[] := '{account_id,instrument_id,order_type,side,quantity,price,stop_price,time_in_force,post_only,self_trade,client_order_id}';
     v_word text;
@@ -109,7 +107,7 @@ $$;
 comment on function internal.batch_element is 'Reads one element of place_orders word by word; the first that is wrong is an error that names it.';
 
 create or replace function internal.batch_request(p_element jsonb) returns orders
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
     v_order public.orders := internal.batch_element(p_element);
     v_market internal.market;
@@ -128,7 +126,7 @@ $$;
 comment on function internal.batch_request is 'What one element of place_orders asks for, looked at piece by piece; the first thing that is wrong is an error that names it.';
 
 create or replace function internal.batch_requests(p_orders jsonb, out requests orders[], out ordinals integer[])
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 begin
     -- All at once, where every word converts and every object has no word too many; those that make no sense are left out.
     if exists (
@@ -164,7 +162,10 @@ comment on function internal.batch_requests is 'The elements of place_orders tha
 
 create or replace function place_orders(p_orders jsonb)
 returns table (ordinal integer, order_id bigint, status varchar, reason text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_market internal.market;
     v_certain record;
@@ -224,7 +225,10 @@ comment on function place_orders is
     'Places a JSON array of orders in one transaction, in array order, with the outcome of one by one; a senseless element is a row with the status error and spoils no other.';
 
 create or replace function match_pending() returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
 declare
     v_orders public.orders[];
     v_order public.orders;
@@ -245,7 +249,11 @@ begin
         select * into v_order from public.orders o where o.order_id = v_order.order_id and o.status = 'pending' and o.priority is null;
         continue when not found;
         v_count := v_count + 1;
-        v_order.filled_quantity := coalesce(v_order.filled_quantity, 0);
+        -- What only the engine knows is not for others to write.
+        v_order.filled_quantity := 0;
+        v_order.reserved := 0;
+        v_order.triggered_at := null;
+        v_order.filled_at := null;
         v_order.time_in_force := coalesce(v_order.time_in_force, 'GTC');
         v_order.post_only := coalesce(v_order.post_only, false);
         v_order.self_trade := coalesce(v_order.self_trade, 'cancel_newest');
@@ -267,11 +275,11 @@ begin
             continue;
         end;
         update public.orders o
-        set filled_quantity = v_order.filled_quantity, time_in_force = v_order.time_in_force, post_only = v_order.post_only,
+        set filled_quantity = 0, reserved = 0, triggered_at = null, filled_at = null, time_in_force = v_order.time_in_force, post_only = v_order.post_only,
             self_trade = v_order.self_trade, terms = case when o.client_order_id is not null then internal.terms(v_order) end
         where o.order_id = v_order.order_id;
         v_outcome := internal.work(v_order, 'pending', v_market);
-        if v_outcome.changed then
+        if v_outcome.changed and not v_outcome.published then
             perform internal.finish(v_market, v_outcome);
         end if;
     end loop;
