@@ -1,9 +1,9 @@
 """Whom a crowd of clients trades for, and in what: twenty instruments in three economies.
 
 In the exact one all amounts are whole cents and nobody pays commission; in the rough one fills round, so that
-a resting buy can come to cost more than it has set aside; in the linked one pairs, brackets and trailing stops
-are traded too. An account trades in its own economy only; a request (a batch, match_pending, the end of the
-day) may reach into all of them.
+a resting buy can come to cost more than it has set aside; in the linked one pairs, brackets and trailing
+stops are traded too. An account trades in its own economy only; a request (a batch, match_pending, the end of
+the day) may reach into all of them.
 """
 
 from __future__ import annotations

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal as D
 
 import pytest
 
-from db.database import Database
 from tests.db.stage import Stage, refused
-
-
-@pytest.fixture
-async def stage(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    stage = await Stage.open(database, database_url)
-    yield stage
-    await stage.close()
-
-
-@pytest.fixture
-async def fine(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    """An instrument without tick or lot: any value of eight decimals."""
-    stage = await Stage.open(database, database_url, tick=None, lot=None)
-    yield stage
-    await stage.close()
 
 
 async def test_cash_of_a_fill_is_the_same_for_both_sides(fine: Stage) -> None:
