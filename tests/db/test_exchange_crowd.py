@@ -1,6 +1,6 @@
 """Every kind of request at once, by 8 and by 64 connections over 20 instruments (rule 15).
 
-PITSIDE_CROWD_REQUESTS says how many requests each crowd sends (600 by default), PITSIDE_CROWD_SEEDS how many
+PITSIDE_CROWD_REQUESTS says how many requests each crowd sends (1500 by default), PITSIDE_CROWD_SEEDS how many
 times (once by default), PITSIDE_FIRST_SEED with which seed it begins. The seed is in the name of the test.
 """
 
@@ -24,7 +24,7 @@ from tests.waiting import until
 
 FIRST_SEED = int(os.environ.get("PITSIDE_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("PITSIDE_CROWD_SEEDS", "1"))
-REQUESTS = int(os.environ.get("PITSIDE_CROWD_REQUESTS", "600"))
+REQUESTS = int(os.environ.get("PITSIDE_CROWD_REQUESTS", "1500"))
 
 # Requests that may meet an order whose owner cannot pay for the next fill, and then give way (docs/rules.md).
 MAY_GIVE_WAY = {"place rough", "replace rough", "batch", "match_pending"}
@@ -58,6 +58,7 @@ async def test_a_crowd_has_the_effect_of_one_request_after_another(
         assert set(gave_way) <= MAY_GIVE_WAY, gave_way
         await no_order_is_lost(observer, clients, opening)
         assert [dict(row) for row in await observer.fetch("select * from verify_ledger()")] == []
+        await ids_and_times_agree(observer, {order for client in clients for order in client.inserted})
 
         replayed = crowd.accounts_of("exact", "rough")
         replay = Replay(crowd)
@@ -103,6 +104,34 @@ async def no_order_is_lost(observer: Connection, clients: list[Client], opening:
         "select order_id from orders o where not exists (select from journal j where j.order_id = o.order_id)"
     )
     assert untold == []
+
+
+async def ids_and_times_agree(observer: Connection, inserted: set[int]) -> None:
+    """Both are taken while the locks are held, so they tell one order, per instrument and per account.
+
+    A row that somebody inserted has taken its id and its time without any lock.
+    """
+    for table, number, time, per in (
+        ("orders", "order_id", "created_at", "account_id"),
+        ("orders", "order_id", "created_at", "instrument_id"),
+        ("trades", "trade_id", "executed_at", "account_id"),
+        ("trades", "trade_id", "executed_at", "instrument_id"),
+        ("transactions", "transaction_id", "created_at", "account_id"),
+        ("journal", "event_id", "at", "account_id"),
+        ("journal", "event_id", "at", "instrument_id"),
+    ):
+        wrong = await observer.fetch(
+            f"""select * from (
+                    select {number} as number, {time} as time, {per} as per,
+                           lag({time}) over (partition by {per} order by {number}) as before
+                    from {table}
+                    where {per} is not null and not ($2 and {number} = any ($1))
+                ) s
+                where time < before""",
+            [*inserted],
+            table == "orders",
+        )
+        assert not wrong, f"{table} per {per}: {[tuple(row) for row in wrong]}"
 
 
 async def nobody_waited_in_a_circle(observer: Connection) -> None:
