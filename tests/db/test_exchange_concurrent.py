@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
 from db.database import Connection, connect, translated
 from db.errors import RequestError
 from tests.db.stage import Stage
+from tests.factories import make_instrument
 from tests.reference.arena import Arena
 from tests.reference.steps import Cast, InsertAndMatch, Place, PlaceAll, Replace, Step
 from tests.reference.stories import Storyteller, opening
@@ -222,6 +225,31 @@ async def test_a_row_that_is_inserted_meanwhile_takes_no_part(stage: Stage) -> N
         await until(sent.done)
     assert (await stage.status(await sent))[0] == "filled"
     await stage.connection.execute("select match_pending()")
+
+
+async def test_who_waits_for_an_instrument_that_is_halted_meanwhile_is_rejected(stage: Stage) -> None:
+    """Rules 15 and 24: what counts is how things stand when the lock is had."""
+    account, other = await stage.margin(), await stage.margin()
+    async with stage.database.connection() as busy, busy.transaction():
+        await busy.fetchval("select place_order($1, $2, 'limit', 'buy', 1, 50)", other, stage.instrument)
+        sent = asyncio.create_task(stage.buy(account, 1, "60"))
+        await until(lambda: waits_for_a_lock(busy, stage.connection.get_server_pid()))
+        await busy.execute(
+            "update instruments set is_active = false where instrument_id = $1", stage.instrument
+        )
+    assert (await stage.status(await sent))[0] == "rejected"
+
+
+async def test_an_old_snapshot_commits_no_margin_twice(stage: Stage) -> None:
+    """Rule 22: a transaction that looked before another's order is rejected, or has to begin again."""
+    account, elsewhere = await stage.margin("1000"), await make_instrument(stage.database)
+    place = "select place_order($1, $2, 'limit', 'buy', 20, 100)"
+    with contextlib.suppress(asyncpg.SerializationError):
+        async with stage.connection.transaction(isolation="repeatable_read"):
+            await stage.connection.fetchval("select count(*) from accounts")
+            await stage.database.fetchval(place, account, stage.instrument)
+            await stage.connection.fetchval(place, account, elsewhere)
+    assert (await stage.summary(account))["available"] == 0
 
 
 async def waits_for_a_lock(connection: Connection, backend: int) -> bool:

@@ -177,6 +177,18 @@ async def test_orders_at_one_price_trade_and_never_lock_the_book(stage: Stage) -
     assert (await stage.bids(), await stage.asks()) == ([("100.00", 2)], [("100.01", 1)])
 
 
+async def test_time_is_when_an_order_joined_its_level_and_a_fill_does_not_change_it(stage: Stage) -> None:
+    """Rule 6, for sells and buys: the higher bid and the lower ask first, then the first that came."""
+    a, b, taker = [await stage.margin() for _ in range(3)]
+    first, second = await stage.buy(a, 5, "100"), await stage.buy(b, 5, "100")
+    best = await stage.buy(b, 1, "100.01")
+    await stage.sell(taker, 3, "99")  # best, and 2 of the first
+    order = await stage.sell(taker, 4, "100")
+    assert [(m, q) for m, _, q, _ in await stage.trades()] == [(best, 1), (first, 2), (first, 3), (second, 1)]
+    assert await stage.status(order) == ("filled", 4)
+    assert await stage.status(second) == ("partially_filled", 1)
+
+
 async def test_a_market_buy_costs_what_it_could_trade_with_others(stage: Stage) -> None:
     """Rules 14 and 21: what stands behind an own order that ends it costs nothing."""
     buyer, other = await stage.holder(5, "1", money="405"), await stage.margin()
