@@ -1,6 +1,6 @@
 """Every kind of request at once, by 8 and by 64 connections over 20 instruments (rule 15).
 
-PITSIDE_CROWD_REQUESTS says how many requests each crowd sends (1500 by default), PITSIDE_CROWD_SEEDS how many
+PITSIDE_CROWD_REQUESTS says how many requests each crowd sends (1000 by default), PITSIDE_CROWD_SEEDS how many
 times (once by default), PITSIDE_FIRST_SEED with which seed it begins. The seed is in the name of the test.
 """
 
@@ -24,7 +24,7 @@ from tests.waiting import until
 
 FIRST_SEED = int(os.environ.get("PITSIDE_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("PITSIDE_CROWD_SEEDS", "1"))
-REQUESTS = int(os.environ.get("PITSIDE_CROWD_REQUESTS", "1500"))
+REQUESTS = int(os.environ.get("PITSIDE_CROWD_REQUESTS", "1000"))
 
 # Requests that may meet an order whose owner cannot pay for the next fill, and then give way (docs/rules.md).
 MAY_GIVE_WAY = {"place rough", "replace rough", "batch", "match_pending"}

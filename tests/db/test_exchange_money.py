@@ -299,7 +299,7 @@ async def test_a_triggered_stop_buy_fills_whole_lots_as_far_as_the_money_goes(st
 
 
 async def test_roundings_never_overdraw_a_cash_account(fine: Stage) -> None:
-    """Rule 21: a hundred fills of 0.015 cost 0.02 each, more than was reserved; it ends when the money does."""
+    """Rule 21: a hundred fills of 0.015 cost 0.02 each; the order ends when the money does."""
     buyer, seller = await fine.cash("1.50"), await fine.margin()
     order = await fine.buy(buyer, "10", "0.15")
     for _ in range(100):

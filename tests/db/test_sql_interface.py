@@ -140,6 +140,29 @@ async def test_match_pending_leaves_stops_aside_and_goes_by_id(stage: Stage) -> 
     assert await stage.cancel(stop)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("side", "BUY"), ("order_type", "iceberg"), ("time_in_force", "ever"), ("quantity", 0), ("price", -5)],
+)
+async def test_an_inserted_row_that_makes_no_sense_is_rejected_and_breaks_no_books(
+    stage: Stage, column: str, value: Any
+) -> None:
+    """match_pending: there is nobody to tell but the row itself; verify_ledger is empty afterwards."""
+    row = {
+        "account_id": await stage.cash(), "instrument_id": stage.instrument, "order_type": "limit",
+        "side": "buy", "quantity": 1, "price": 100,
+    } | {column: value}  # fmt: skip
+    places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    order = await stage.connection.fetchval(
+        f"insert into orders ({', '.join(row)}) values ({places}) returning order_id", *row.values()
+    )
+    assert await stage.connection.fetchval("select match_pending()") == 1
+    assert (await stage.status(order))[0] == "rejected"
+    assert (await stage.reason(order)).startswith(f"{column} {value}")
+    assert await stage.journal(order) == ["rejected"]
+    assert await stage.connection.fetch("select * from verify_ledger()") == []
+
+
 async def test_order_book_is_best_first_and_twenty_deep_unless_asked_otherwise(stage: Stage) -> None:
     """order_book: levels with their quantity and number of orders; waiting stops are not in it."""
     account = await stage.margin("100000000")
