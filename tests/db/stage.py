@@ -41,7 +41,7 @@ class Stage:
         """Every story ends with its books looked through."""
         broken = await self.connection.fetch("select * from verify_ledger()")
         await self.connection.close()
-        assert [dict(row) for row in broken] == []
+        assert not broken, [dict(row) for row in broken]
 
     # Who is there
 

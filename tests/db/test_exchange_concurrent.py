@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
 from db.database import Connection, connect, translated
 from db.errors import RequestError
+from tests.db.stage import Stage
+from tests.factories import make_instrument
 from tests.reference.arena import Arena
 from tests.reference.steps import Cast, InsertAndMatch, Place, PlaceAll, Replace, Step
 from tests.reference.stories import Storyteller, opening
@@ -157,6 +162,94 @@ async def test_accounts_are_locked_in_the_order_of_their_ids(database_url: str, 
             await other.execute("set local lock_timeout = '1s'")
             await other.execute("select from accounts where account_id = $1 for no key update", second)
         await sent
+
+
+@pytest.mark.parametrize("way", ["batch", "match_pending"])
+async def test_a_batch_locks_everyone_whom_a_linked_order_can_meet(stage: Stage, way: str) -> None:
+    """In the order of their ids: no stop waits here, but an entry does, and what it fills gets its exits."""
+    far, entry, seller = [await stage.margin() for _ in range(3)]
+    assert far < entry < seller
+    await stage.buy(far, 1, "50")
+    await stage.connection.execute(
+        "select place_bracket($1, $2, 'limit', 'buy', 1, 100, 120, 60)", entry, stage.instrument
+    )
+    order = {
+        "account_id": seller, "instrument_id": stage.instrument, "order_type": "limit", "side": "sell",
+        "quantity": 1, "price": 100,
+    }  # fmt: skip
+    if way == "match_pending":
+        columns = ", ".join(order)
+        await stage.connection.execute(
+            f"insert into orders ({columns}) values ($1, $2, $3, $4, $5, $6)", *order.values()
+        )
+    await stage.connection.execute("set deadlock_timeout = '10s'")
+    async with stage.database.connection() as other:
+        async with other.transaction():
+            await other.execute("select from accounts where account_id = $1 for no key update", far)
+            sent = asyncio.create_task(
+                stage.connection.fetch("select * from place_orders($1::jsonb)", json.dumps([order]))
+                if way == "batch"
+                else stage.connection.fetch("select match_pending()")
+            )
+            await until(lambda: waits_for_a_lock(other, stage.connection.get_server_pid()))
+            await other.execute("set local lock_timeout = '1s'")
+            await other.execute("select from accounts where account_id = $1 for no key update", seller)
+        await sent
+
+
+async def test_a_row_that_is_inserted_meanwhile_takes_no_part(stage: Stage) -> None:
+    """Nobody has accepted it: a bracket that has chosen whom to lock does not lock its account as well."""
+    inserted, buyer, seller, linked = [await stage.margin() for _ in range(4)]
+    assert inserted < buyer < seller
+    await stage.sell(seller, 1, "100")
+    await stage.connection.execute(
+        "select place_trailing_stop($1, $2, 'sell', 1, 5, null, 50)", linked, stage.instrument
+    )
+    await stage.connection.execute("set deadlock_timeout = '10s'")
+    async with stage.database.connection() as holder, holder.transaction():
+        await holder.execute("select from accounts where account_id = $1 for no key update", inserted)
+        async with stage.database.connection() as other, other.transaction():
+            await other.execute("select from accounts where account_id = $1 for no key update", seller)
+            sent = asyncio.create_task(
+                stage.connection.fetchval(
+                    "select place_bracket($1, $2, 'limit', 'buy', 1, 100, 120, 60)", buyer, stage.instrument
+                )
+            )
+            await until(lambda: waits_for_a_lock(other, stage.connection.get_server_pid()))
+            await stage.database.execute(
+                """insert into orders (account_id, instrument_id, order_type, side, quantity, price)
+                   values ($1, $2, 'limit', 'buy', 1, 40)""",
+                inserted,
+                stage.instrument,
+            )
+        await until(sent.done)
+    assert (await stage.status(await sent))[0] == "filled"
+    await stage.connection.execute("select match_pending()")
+
+
+async def test_who_waits_for_an_instrument_that_is_halted_meanwhile_is_rejected(stage: Stage) -> None:
+    """Rules 15 and 24: what counts is how things stand when the lock is had."""
+    account, other = await stage.margin(), await stage.margin()
+    async with stage.database.connection() as busy, busy.transaction():
+        await busy.fetchval("select place_order($1, $2, 'limit', 'buy', 1, 50)", other, stage.instrument)
+        sent = asyncio.create_task(stage.buy(account, 1, "60"))
+        await until(lambda: waits_for_a_lock(busy, stage.connection.get_server_pid()))
+        await busy.execute(
+            "update instruments set is_active = false where instrument_id = $1", stage.instrument
+        )
+    assert (await stage.status(await sent))[0] == "rejected"
+
+
+async def test_an_old_snapshot_commits_no_margin_twice(stage: Stage) -> None:
+    """Rule 22: a transaction that looked before another's order is rejected, or has to begin again."""
+    account, elsewhere = await stage.margin("1000"), await make_instrument(stage.database)
+    place = "select place_order($1, $2, 'limit', 'buy', 20, 100)"
+    with contextlib.suppress(asyncpg.SerializationError):
+        async with stage.connection.transaction(isolation="repeatable_read"):
+            await stage.connection.fetchval("select count(*) from accounts")
+            await stage.database.fetchval(place, account, stage.instrument)
+            await stage.connection.fetchval(place, account, elsewhere)
+    assert (await stage.summary(account))["available"] == 0
 
 
 async def waits_for_a_lock(connection: Connection, backend: int) -> bool:

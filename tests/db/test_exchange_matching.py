@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
 
-from db.database import Database, connect
+from db.database import connect
 from tests.db.stage import Stage, refused
 from tests.factories import make_instrument
-
-
-@pytest.fixture
-async def stage(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    stage = await Stage.open(database, database_url)
-    yield stage
-    await stage.close()
 
 
 async def test_the_best_price_trades_first_then_the_first_to_come(stage: Stage) -> None:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal as D
 
 import pytest
 
-from db.database import Database
 from tests.db.stage import Stage, refused
-
-
-@pytest.fixture
-async def stage(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    stage = await Stage.open(database, database_url)
-    yield stage
-    await stage.close()
-
-
-@pytest.fixture
-async def fine(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    """An instrument without tick or lot: any value of eight decimals."""
-    stage = await Stage.open(database, database_url, tick=None, lot=None)
-    yield stage
-    await stage.close()
 
 
 async def test_cash_of_a_fill_is_the_same_for_both_sides(fine: Stage) -> None:
@@ -50,6 +33,39 @@ async def test_commission_is_charged_by_role_and_stays_out_of_the_average(stage:
     assert (await stage.summary(buyer))["commissions"] == D("2.01")
 
 
+async def test_commission_is_a_share_of_the_cash_rounded_to_the_cent(stage: Stage) -> None:
+    """Rule 17: half a cent is a cent, less is none; and where no row says otherwise there is none."""
+    await stage.fees("cash", "0.0005", "0.0005")
+    seller, buyer = await stage.margin(), await stage.cash("10000")
+    for price, commission in (("9.99", "0"), ("10.00", "0.01"), ("29.99", "0.01"), ("30.00", "0.02")):
+        await stage.sell(seller, 1, price)
+        order = await stage.buy(buyer, 1, price)
+        rows = await stage.connection.fetch(
+            "select o.order_id = $1 as is_buyer, t.commission from trades t join orders o using (order_id)"
+            " order by trade_id desc limit 2",
+            order,
+        )
+        assert {row["is_buyer"]: row["commission"] for row in rows} == {True: D(commission), False: D(0)}
+    kinds = await stage.connection.fetch(
+        "select amount from transactions where transaction_type = 'commission' order by transaction_id"
+    )
+    assert [row["amount"] for row in kinds] == [D("-0.01"), D("-0.01"), D("-0.02")]
+    assert (await stage.position(buyer))["cost"] == D("79.98")
+
+
+async def test_every_limit_buy_needs_its_price_and_the_worst_commission_on_arrival(stage: Stage) -> None:
+    """Rule 21: IOC and FOK included; one that would fill at a better price needs it too."""
+    await stage.fees("cash", "0.01", "0.002")
+    seller, buyer = await stage.margin(), await stage.cash("1009.99")
+    await stage.sell(seller, 10, "90")
+    for tif in ("GTC", "DAY", "IOC", "FOK"):
+        order = await stage.buy(buyer, 10, "100", tif=tif)
+        assert await stage.reason(order) == "insufficient funds: 1010.00 needed, 1009.99 available"
+    await stage.connection.execute("select deposit($1, 0.01)", buyer)
+    assert await stage.status(await stage.buy(buyer, 10, "100", tif="FOK")) == ("filled", 10)
+    assert await stage.balance(buyer) == 1010 - 900 - D("1.80")
+
+
 async def test_every_change_of_a_balance_is_a_row_of_the_ledger(stage: Stage) -> None:
     """Rule 18."""
     await stage.fees("cash", "0", "0.001")
@@ -74,6 +90,7 @@ async def test_every_change_of_a_balance_is_a_row_of_the_ledger(stage: Stage) ->
     "statement", ["update {} set account_id = account_id", "delete from {}", "truncate {} cascade"]
 )
 async def test_history_is_append_only_for_the_owner_too(stage: Stage, table: str, statement: str) -> None:
+    """Rule 18."""
     await stage.print_at("100")
     with pytest.raises(Exception, match="append-only"):
         await stage.connection.execute(statement.format(table))
@@ -175,6 +192,7 @@ async def test_refresh_marks_positions_in_one_statement(stage: Stage) -> None:
 
 
 async def test_calculate_position_pnl_marks_one_position_at_a_given_price(stage: Stage) -> None:
+    """Rule 20."""
     holder = await stage.holder(10, "100")
     position = await stage.position(holder)
     assert (
@@ -194,6 +212,7 @@ async def test_calculate_position_pnl_marks_one_position_at_a_given_price(stage:
 
 @pytest.mark.parametrize("amount", ["0", "-5", "0.001", "NaN", "1000000000000000000"])
 async def test_a_senseless_amount_of_money_is_an_error(stage: Stage, amount: str) -> None:
+    """Rule 4: not positive, finer than a cent, or beyond numeric(20,2)."""
     account = await stage.cash()
     for function in ("deposit", "withdraw"):
         with refused("amount", amount):
@@ -201,6 +220,7 @@ async def test_a_senseless_amount_of_money_is_an_error(stage: Stage, amount: str
 
 
 async def test_a_withdrawal_beyond_what_is_available_is_an_error(stage: Stage) -> None:
+    """Rule 21."""
     account = await stage.cash("1000")
     await stage.buy(account, 6, "100")
     with refused("amount", "400.01"):
@@ -215,6 +235,7 @@ async def test_a_withdrawal_beyond_what_is_available_is_an_error(stage: Stage) -
 
 
 async def test_an_open_buy_reserves_its_price_and_the_worst_commission(stage: Stage) -> None:
+    """Rule 21: and a cancel gives it back."""
     await stage.fees("cash", "0.001", "0.002")
     account = await stage.cash("1002")
     order = await stage.buy(account, 10, "100")
@@ -228,6 +249,7 @@ async def test_an_open_buy_reserves_its_price_and_the_worst_commission(stage: St
 
 
 async def test_a_better_price_gives_the_difference_back(stage: Stage) -> None:
+    """Rule 21."""
     seller, buyer = await stage.margin(), await stage.cash("1000")
     await stage.sell(seller, 5, "90")
     order = await stage.buy(buyer, 10, "100")
@@ -237,6 +259,7 @@ async def test_a_better_price_gives_the_difference_back(stage: Stage) -> None:
 
 
 async def test_a_market_buy_is_paid_as_a_whole_or_refused_as_a_whole(stage: Stage) -> None:
+    """Rule 21: against the book, commission included."""
     seller, buyer = await stage.margin(), await stage.cash("1000")
     await stage.sell(seller, 5, "100")
     await stage.sell(seller, 5, "110")
@@ -247,7 +270,7 @@ async def test_a_market_buy_is_paid_as_a_whole_or_refused_as_a_whole(stage: Stag
 
 
 async def test_open_sells_cannot_exceed_the_position(stage: Stage) -> None:
-    """Waiting stops included."""
+    """Rule 21. Waiting stops included."""
     holder = await stage.holder(10, "100")
     first = await stage.sell(holder, 4, "110")
     stop = await stage.sell(holder, 4, stop="90")
@@ -262,6 +285,7 @@ async def test_open_sells_cannot_exceed_the_position(stage: Stage) -> None:
 
 
 async def test_a_triggered_stop_buy_fills_whole_lots_as_far_as_the_money_goes(stage: Stage) -> None:
+    """Rule 21."""
     buyer, seller = await stage.cash("1000"), await stage.margin()
     order = await stage.buy(buyer, 10, stop="100")
     assert (await stage.summary(buyer))["reserved"] == 1000
@@ -275,7 +299,7 @@ async def test_a_triggered_stop_buy_fills_whole_lots_as_far_as_the_money_goes(st
 
 
 async def test_roundings_never_overdraw_a_cash_account(fine: Stage) -> None:
-    """A hundred fills of 0.015 cost 0.02 each: more than was reserved. The order ends when the money does."""
+    """Rule 21: a hundred fills of 0.015 cost 0.02 each; the order ends when the money does."""
     buyer, seller = await fine.cash("1.50"), await fine.margin()
     order = await fine.buy(buyer, "10", "0.15")
     for _ in range(100):
@@ -286,7 +310,7 @@ async def test_roundings_never_overdraw_a_cash_account(fine: Stage) -> None:
 
 
 async def test_a_seller_goes_on_past_an_order_that_cannot_pay(fine: Stage) -> None:
-    """The rest of the book is still there for the one who sells, and the book is not crossed after it."""
+    """Rules 13 and 21: the rest of the book is still there for it, and is not crossed afterwards."""
     poor, rich, seller = await fine.cash("1.50"), await fine.cash("100"), await fine.margin()
     first = await fine.buy(poor, "10", "0.15")
     for _ in range(74):
@@ -302,6 +326,7 @@ async def test_a_seller_goes_on_past_an_order_that_cannot_pay(fine: Stage) -> No
 
 
 async def test_a_margin_account_may_be_short_and_needs_half_of_what_it_holds(stage: Stage) -> None:
+    """Rule 22."""
     account = await stage.margin("1000")
     assert (await stage.status(await stage.sell(account, 21, "100")))[0] == "rejected"
     assert (await stage.status(await stage.sell(account, 20, "100")))[0] == "open"  # equality passes
@@ -314,6 +339,7 @@ async def test_a_margin_account_may_be_short_and_needs_half_of_what_it_holds(sta
 
 
 async def test_what_only_reduces_is_never_refused_even_in_a_margin_call(stage: Stage) -> None:
+    """Rule 22."""
     account, other = await stage.margin("1000"), await stage.margin()
     await stage.sell(other, 20, "100")
     await stage.buy(account, 20, "100")
@@ -329,6 +355,7 @@ async def test_what_only_reduces_is_never_refused_even_in_a_margin_call(stage: S
 
 
 async def test_margin_rates_are_settings_of_the_account_type(stage: Stage) -> None:
+    """Rule 22."""
     await stage.connection.execute("insert into margin_schedule values ('pro', 0.1, 0.05, 0.05)")
     account = await stage.connection.fetchval(
         "insert into accounts (account_type, account_number) values ('pro', 'PRO-1') returning account_id"

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
-from db.database import Database
+from db.database import Database, connect
 from tests.db.stage import Stage, refused
 from tests.factories import make_instrument
 
-
-@pytest.fixture
-async def stage(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    stage = await Stage.open(database, database_url)
-    yield stage
-    await stage.close()
-
-
-NONSENSE: list[tuple[dict[str, Any], str, str]] = [
+NONSENSE: list[tuple[dict[str, Any], str, str | None]] = [
     ({"kind": "iceberg"}, "order_type", "iceberg"),
     ({"side": "Buy"}, "side", "Buy"),
     ({"tif": "gtc"}, "time_in_force", "gtc"),
@@ -33,26 +26,39 @@ NONSENSE: list[tuple[dict[str, Any], str, str]] = [
     ({"quantity": "Infinity"}, "quantity", "Infinity"),
     ({"quantity": "1.5"}, "quantity", "1.5"),
     ({"quantity": "1000000000000"}, "quantity", "1000000000000"),
+    ({"quantity": "0.99999999"}, "quantity", "0.99999999"),
     ({"price": "0"}, "price", "0"),
+    ({"price": "-100.00"}, "price", "-100.00"),
+    ({"price": "Infinity"}, "price", "Infinity"),
+    ({"price": "1000000000000"}, "price", "1000000000000"),
     ({"price": "100.001"}, "price", "100.001"),
     ({"price": "NaN"}, "price", "NaN"),
     ({"price": None, "kind": "limit"}, "price", "null"),
     ({"kind": "market"}, "price", "100.00"),
     ({"kind": "stop", "stop": "99"}, "price", "100.00"),
     ({"stop": "99", "kind": "limit"}, "stop_price", "99"),
+    ({"stop": "99", "kind": "market", "price": None}, "stop_price", "99"),
+    ({"kind": "stop", "price": None}, "stop_price", "null"),
+    ({"kind": "stop", "price": None, "stop": "0"}, "stop_price", "0"),
+    ({"kind": "stop", "price": None, "stop": "-1"}, "stop_price", "-1"),
+    ({"kind": "stop_limit", "price": None, "stop": "99"}, "price", "null"),
     ({"kind": "stop_limit"}, "stop_price", "null"),
     ({"kind": "stop_limit", "stop": "99.999"}, "stop_price", "99.999"),
     ({"kind": "market", "price": None, "post_only": True}, "post_only", "true"),
+    ({"kind": "stop", "price": None, "stop": "99", "post_only": True}, "post_only", "true"),
     ({"tif": "IOC", "post_only": True}, "post_only", "true"),
+    ({"kind": "stop_limit", "stop": "99", "tif": "FOK", "post_only": True}, "post_only", "true"),
     ({"quantity": "900000000000", "price": "900000000000"}, "quantity", "900000000000"),
+    ({"quantity": "900000000000", "price": None, "kind": "stop", "stop": "900000000000"}, "quantity", None),
+    ({"client": "x" * 101}, "client_order_id", "x" * 101),
 ]
 
 
 @pytest.mark.parametrize(
-    ("terms", "field", "value"), NONSENSE, ids=[f"{f}={v}-{i}" for i, (_, f, v) in enumerate(NONSENSE)]
+    ("terms", "field", "value"), NONSENSE, ids=[f"{f}-{i}" for i, (_, f, _) in enumerate(NONSENSE)]
 )
 async def test_what_makes_no_sense_is_an_error_and_leaves_nothing(
-    stage: Stage, terms: dict[str, Any], field: str, value: str
+    stage: Stage, terms: dict[str, Any], field: str, value: str | None
 ) -> None:
     """Rules 1, 2 and 4."""
     account = await stage.cash()
@@ -60,6 +66,73 @@ async def test_what_makes_no_sense_is_an_error_and_leaves_nothing(
     with refused(field, value):
         await stage.place(account, **({"side": "buy", "quantity": "1", "price": "100.00"} | terms))
     assert await stage.counts() == before
+
+
+@pytest.mark.parametrize("tif", ["GTC", "DAY", "IOC", "FOK"])
+@pytest.mark.parametrize("kind", ["market", "limit", "stop", "stop_limit"])
+async def test_every_type_goes_with_every_time_in_force_on_both_sides(
+    stage: Stage, kind: str, tif: str
+) -> None:
+    """Rule 1; and post-only with a limit that may rest."""
+    account = await stage.margin()
+    has_limit = kind in ("limit", "stop_limit")
+    for side, price, stop in (("buy", "90", "110"), ("sell", "110", "90")):
+        post_only = has_limit and tif in ("GTC", "DAY")
+        order = await stage.place(
+            account,
+            side,
+            1,
+            price if has_limit else None,
+            stop=stop if kind in ("stop", "stop_limit") else None,
+            kind=kind,
+            tif=tif,
+            post_only=post_only,
+        )
+        row = await stage.order(order)
+        assert (row["order_type"], row["side"], row["time_in_force"], row["post_only"]) == (
+            kind,
+            side,
+            tif,
+            post_only,
+        )
+        waits, rests = kind in ("stop", "stop_limit"), kind == "limit" and tif in ("GTC", "DAY")
+        assert row["status"] == ("pending" if waits else "open" if rests else "cancelled")
+
+
+async def test_the_last_four_statuses_are_final(stage: Stage) -> None:
+    """Rule 3: nothing that is asked for moves them again."""
+    account, other = await stage.cash("1000"), await stage.margin()
+    filled = await stage.buy(account, 2, "100")
+    await stage.sell(other, 2, "100")
+    cancelled = await stage.buy(account, 1, "90")
+    await stage.cancel(cancelled)
+    rejected = await stage.buy(account, 100, "100")
+    expired = await stage.buy(account, 1, "90", tif="DAY")
+    await stage.connection.execute("select expire_day_orders()")
+    before = await stage.connection.fetch("select * from orders order by order_id")
+    for order, status in (
+        (filled, "filled"), (cancelled, "cancelled"), (rejected, "rejected"), (expired, "expired"),
+    ):  # fmt: skip
+        assert (await stage.status(order))[0] == status
+        assert not await stage.cancel(order)
+        assert not await stage.replace(order, 3, "95")
+        assert (await stage.order(order))["reserved"] == 0
+    assert await stage.connection.fetchval("select cancel_all_orders($1)", account) == 0
+    assert await stage.connection.fetchval("select expire_day_orders()") == 0
+    assert await stage.connection.fetch("select * from orders order by order_id") == before
+
+
+async def test_a_part_filled_order_that_is_cancelled_keeps_its_fills(stage: Stage) -> None:
+    """Rule 3."""
+    account, other = await stage.cash(), await stage.margin()
+    order = await stage.buy(account, 5, "100")
+    await stage.sell(other, 2, "100")
+    assert await stage.status(order) == ("partially_filled", 2)
+    assert await stage.cancel(order)
+    assert await stage.status(order) == ("cancelled", 2)
+    assert (await stage.order(order))["filled_at"] is None
+    assert (await stage.position(account))["quantity"] == 2
+    assert len(await stage.trades()) == 1
 
 
 async def test_unknown_accounts_and_instruments_are_errors(stage: Stage) -> None:
@@ -184,6 +257,47 @@ async def test_a_rejected_order_keeps_its_client_id_and_an_error_does_not_take_i
     with refused("price"):
         await stage.buy(account, 1, "0.001", client="e")
     assert (await stage.status(await stage.buy(account, 1, "1", client="e")))[0] == "open"
+
+
+async def test_the_same_id_sent_at_once_places_one_order(stage: Stage, database_url: str) -> None:
+    """Rule 5: all who ask at the same time are told the same order; other terms are an error."""
+    account, elsewhere = await stage.margin(), await make_instrument(stage.database)
+    connections = [await connect(database_url) for _ in range(8)]
+    query = "select place_order($1, $2, 'limit', 'buy', 1, 100, p_client_order_id => 'once')"
+    answers = await asyncio.gather(
+        *(
+            each.fetchval(query, account, elsewhere if n % 2 else stage.instrument)
+            for n, each in enumerate(connections)
+        ),
+        return_exceptions=True,
+    )
+    for each in connections:
+        await each.close()
+    placed = await stage.connection.fetch("select order_id from orders")
+    assert len(placed) == 1
+    told = [answer for answer in answers if isinstance(answer, int)]
+    assert told == [placed[0]["order_id"]] * 4
+    errors = [answer for answer in answers if isinstance(answer, asyncpg.PostgresError)]
+    assert [(error.sqlstate, error.column_name) for error in errors] == [("PS001", "client_order_id")] * 4
+
+
+@pytest.mark.parametrize("matched", [False, True], ids=["before match_pending", "after it"])
+async def test_an_id_of_an_inserted_row_is_known(stage: Stage, matched: bool) -> None:
+    """Rule 5: the row is the first order, whether it has been matched yet or not."""
+    account = await stage.cash()
+    row = await stage.connection.fetchval(
+        """insert into orders (account_id, instrument_id, order_type, side, quantity, price, client_order_id)
+           values ($1, $2, 'limit', 'buy', 5, 100, 'plain') returning order_id""",
+        account,
+        stage.instrument,
+    )
+    if matched:
+        await stage.connection.execute("select match_pending()")
+    assert await stage.buy(account, "5.0", "100.00", client="plain") == row
+    with refused("client_order_id", "plain"):
+        await stage.buy(account, 6, "100", client="plain")
+    await stage.connection.execute("select match_pending()")
+    assert await stage.bids() == [("100.00", 5)]
 
 
 async def test_cancel_says_whether_the_order_was_working(stage: Stage) -> None:
