@@ -48,3 +48,17 @@ create or replace function internal.other_of_pair(o orders) returns bigint[] lan
     where o.oco_id is not null and x.oco_id = o.oco_id and x.order_id <> o.order_id and x.status in ('pending', 'open', 'partially_filled')
 $$;
 comment on function internal.other_of_pair is 'The other working order of a one-cancels-other pair, if there is one.';
+
+create or replace function internal.reached_price(o orders, p_prints numeric[]) returns numeric language plpgsql stable as $$
+declare
+    v_stop numeric := o.stop_price;
+    v_print numeric;
+begin
+    foreach v_print in array p_prints loop
+        exit when case o.side when 'buy' then v_stop <= v_print else v_stop >= v_print end;
+        v_stop := case o.side when 'sell' then greatest(v_stop, internal.trailed_price(o, v_print)) else least(v_stop, internal.trailed_price(o, v_print)) end;
+    end loop;
+    return v_stop;
+end;
+$$;
+comment on function internal.reached_price is 'Where a trailing stop stands when one of these prints sets it off: it has followed those before.';

@@ -1,11 +1,10 @@
 -- An instrument as a request sees it: its lock, and which of its stops a print can reach.
 
-create or replace view internal.markets as
-select b.instrument_id, i.symbol::text as symbol, i.currency::text as currency, coalesce(i.is_active, true) as is_active,
-       nullif(i.tick_size, 0) as tick_size, nullif(i.lot_size, 0) as lot_size, b.bid_price, b.bid_size, b.ask_price, b.ask_size,
+drop view if exists internal.markets;
+create view internal.markets as
+select b.instrument_id, b.symbol, b.currency, b.is_active, b.tick_size, b.lot_size, b.bid_price, b.bid_size, b.ask_price, b.ask_size,
        b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
-from internal.books b
-join public.instruments i on i.instrument_id = b.instrument_id;
+from internal.books b;
 comment on view internal.markets is 'Every instrument as the type internal.market has it; for requests that hold its lock already.';
 
 create or replace function internal.lock_market(p_instrument_id bigint) returns internal.market
@@ -13,11 +12,11 @@ language plpgsql as $$
 declare
     v_market internal.market;
 begin
-    select b.instrument_id, i.symbol, i.currency, coalesce(i.is_active, true), nullif(i.tick_size, 0), nullif(i.lot_size, 0),
-           b.bid_price, b.bid_size, b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
+    -- Everything comes from the row that is locked: what was joined to it would be as old as the wait was long.
+    select b.instrument_id, b.symbol, b.currency, b.is_active, b.tick_size, b.lot_size, b.bid_price, b.bid_size, b.ask_price, b.ask_size,
+           b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop
     into v_market
     from internal.books b
-    join public.instruments i on i.instrument_id = b.instrument_id
     where b.instrument_id = p_instrument_id
     for no key update of b;
     if not found then
@@ -80,7 +79,7 @@ begin
         where o.instrument_id = p_instrument_id and o.side = 'sell' and o.status in ('open', 'partially_filled')
         union
         select o.account_id from public.orders o
-        where o.instrument_id = p_instrument_id and o.status = 'pending' and o.order_type in ('stop', 'stop_limit'));
+        where o.instrument_id = p_instrument_id and o.status = 'pending' and o.order_type in ('stop', 'stop_limit') and o.priority is not null);
 end;
 $$;
-comment on function internal.participants is 'Everyone with a working order in an instrument, waiting stops included.';
+comment on function internal.participants is 'Everyone with a working order in an instrument, waiting stops included; rows that nobody has accepted yet take no part.';

@@ -328,8 +328,27 @@ begin
                 exit when v_at is null;
                 v_met := v_met + 1;
                 v_ends := null;
+                -- Both of a pair can rest within reach of one order: what the first fills is taken off the second (L1).
+                if v_maker.oco_id is not null then
+                    foreach v_known in array coalesce(v_changed, '{}') loop
+                        continue when v_known.oco_id is distinct from v_maker.oco_id or v_known.filled_quantity = 0;
+                        v_open := v_maker.quantity - v_maker.filled_quantity;
+                        if v_known.status = 'filled' then
+                            v_ends := format('order %s of the pair ended', v_known.order_id);
+                            v_unpaid := v_unpaid + v_open;
+                        elsif v_known.quantity - v_known.filled_quantity < v_open then
+                            v_unpaid := v_unpaid + v_open - (v_known.quantity - v_known.filled_quantity);
+                            v_maker.quantity := v_maker.filled_quantity + v_known.quantity - v_known.filled_quantity;
+                            v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'resized', v_maker.order_id,
+                                v_maker.instrument_id, internal.order_detail(v_maker)
+                                    || jsonb_build_object('reason', format('order %s of the pair filled', v_known.order_id)))::public.journal;
+                        end if;
+                    end loop;
+                end if;
 
-                if v_at = v_me then
+                if v_ends is not null then
+                    v_fill := 0;
+                elsif v_at = v_me then
                     -- Never with itself (rule 14).
                     v_fill := v_maker.quantity - v_maker.filled_quantity;
                     if v_order.self_trade = 'cancel_newest' then

@@ -88,7 +88,7 @@ begin
             v_new_prints := v_outcome.prints;
             v_prints := v_prints || v_outcome.prints;
             v_volume := v_volume + v_outcome.volume;
-            continue when cardinality(v_new_prints) > 0;
+            continue when cardinality(v_new_prints) > 0 or v_outcome.changed;
         end if;
         exit when v_next > cardinality(v_queue);
         select * into v_stop from public.orders o where o.order_id = v_queue[v_next] and o.status = 'pending';

@@ -40,11 +40,13 @@ declare
     v_outcome internal.outcome;
     v_prints numeric[];
     v_volume numeric := 0;
+    v_left numeric;
+    v_placed boolean := false;
 begin
     -- L1: the pair shares one quantity.
     for v_pair in
         select b as leg, a.status in ('pending', 'open', 'partially_filled') as stands,
-               a.status = 'cancelled' and a.order_type = 'stop' and a.triggered_at is not null as found_nobody,
+               a.status = 'cancelled' and a.triggered_at is not null and a.reason = 'nothing more in the book' as found_nobody,
                a.quantity - a.filled_quantity as remaining, a.order_id as other_id
         from public.orders b
         join public.orders a on a.oco_id = b.oco_id and a.order_id <> b.order_id
@@ -72,7 +74,8 @@ begin
         update public.orders o set covered_quantity = o.filled_quantity where o.order_id = v_entry.order_id;
         select array_agg(o order by o.order_id) into v_exits
         from public.orders o
-        where o.parent_id = v_entry.order_id and o.status in ('pending', 'open', 'partially_filled') and o.triggered_at is null;
+        where o.parent_id = v_entry.order_id and o.status in ('pending', 'open', 'partially_filled') and o.triggered_at is null
+            and internal.other_of_pair(o) <> '{}';
         if cardinality(v_exits) = 2 then
             foreach v_exit in array v_exits loop
                 perform internal.resize(v_exit, v_exit.quantity + v_entry.filled_quantity - v_entry.covered_quantity,
@@ -80,13 +83,14 @@ begin
             end loop;
         else
             v_oco_id := nextval('internal.oco_id_seq');
+            v_placed := true;
             for v_leg in 1..2 loop
                 v_exit := null;
                 v_exit.account_id := v_entry.account_id;
                 v_exit.instrument_id := v_entry.instrument_id;
                 v_exit.order_type := case v_leg when 1 then 'stop' else 'limit' end;
                 v_exit.side := case v_entry.side when 'buy' then 'sell' else 'buy' end;
-                v_exit.quantity := v_entry.filled_quantity - v_entry.covered_quantity;
+                v_exit.quantity := case v_leg when 1 then v_entry.filled_quantity - v_entry.covered_quantity else v_left end;
                 v_exit.price := case v_leg when 2 then v_entry.take_profit end;
                 v_exit.stop_price := case v_leg when 1 then v_entry.stop_loss end;
                 v_exit.time_in_force := 'GTC';
@@ -100,6 +104,12 @@ begin
                 v_market := v_outcome.market;
                 v_prints := v_prints || v_outcome.prints;
                 v_volume := v_volume + v_outcome.volume;
+                -- What the stop has left is what the limit is for.
+                select o.quantity - o.filled_quantity into v_left
+                from public.orders o
+                where o.order_id = v_outcome.order_id
+                    and (o.status = 'pending' or o.status = 'cancelled' and o.reason = 'nothing more in the book');
+                exit when v_left is null;
             end loop;
         end if;
     end loop;
@@ -107,12 +117,12 @@ begin
     -- L3: stops that trail follow the best of the prints; those that are set off stay where they were reached.
     if cardinality(p_prints) > 0 then
         for v_trail in
-            select o as stop, internal.trailed_price(o, case o.side when 'sell' then x.highest else x.lowest end) as price
+            select o as stop, case when o.order_id = any (coalesce(p_triggered, '{}')) then internal.reached_price(o, p_prints)
+                       else internal.trailed_price(o, case o.side when 'sell' then x.highest else x.lowest end) end as price
             from public.orders o
             cross join (select max(p) as highest, min(p) as lowest from unnest(p_prints) p) x
             where o.instrument_id = p_market.instrument_id and o.status = 'pending' and o.priority is not null and o.triggered_at is null
                 and (o.trail_amount is not null or o.trail_percent is not null)
-                and o.order_id <> all (coalesce(p_triggered, '{}'))
             order by o.order_id
         loop
             if (v_trail.stop).side = 'sell' and v_trail.price > (v_trail.stop).stop_price
@@ -133,7 +143,7 @@ begin
         where o.instrument_id = p_market.instrument_id and o.status in ('pending', 'open', 'partially_filled')
             and (o.oco_id is not null or o.take_profit is not null or o.stop_loss is not null or o.trail_amount is not null or o.trail_percent is not null))
     where b.instrument_id = p_market.instrument_id;
-    return (null, null, p_market.updated_at, v_prints, v_volume, true, v_market, false, false)::internal.outcome;
+    return (null, null, p_market.updated_at, v_prints, v_volume, v_placed, v_market, false, false)::internal.outcome;
 end;
 $$;
 comment on function internal.follow_links is 'Puts right, in one instrument, what hangs together with the orders that just moved; returns what its exits printed.';

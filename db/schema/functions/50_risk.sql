@@ -34,18 +34,25 @@ begin
                 from public.positions p
                 where p.account_id = p_account_id and p.quantity <> 0
                 union all
-                select o.instrument_id, 0, null,
-                       case o.side when 'buy' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price) else 0 end,
-                       case o.side when 'sell' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price) else 0 end, 0, 0
-                from public.orders o
-                where o.account_id = p_account_id and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null
-                    and not (p_instead and o.order_id = p_order.order_id)
-                    -- Of a one-cancels-other pair only one can fill: the dearer counts, which is the limit that sells and the stop that buys.
-                    and (o.oco_id is null or (o.side = 'sell') = (o.order_type = 'limit'))
+                -- Of a one-cancels-other pair only one can fill: the one that is worth more counts.
+                select t.instrument_id, 0, null, case t.side when 'buy' then t.value else 0 end, case t.side when 'sell' then t.value else 0 end, 0, 0
+                from (
+                    select distinct on (g.pair) g.instrument_id, g.side, g.value
+                    from (
+                        select coalesce(o.oco_id, -o.order_id) as pair, o.instrument_id, o.side,
+                               (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price) as value
+                        from public.orders o
+                        where o.account_id = p_account_id and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null
+                            and not (p_instead and o.order_id = p_order.order_id)
+                        union all
+                        select coalesce(p_order.oco_id, 0), p_order.instrument_id, p_order.side,
+                               (p_order.quantity - p_order.filled_quantity) * coalesce(p_order.price, p_order.stop_price)
+                        where p_order.instrument_id is not null and p_order.order_type <> 'market'
+                    ) g
+                    order by g.pair, g.value desc
+                ) t
                 union all
-                select p_order.instrument_id, 0, null,
-                       case p_order.side when 'buy' then (p_order.quantity - p_order.filled_quantity) * coalesce(p_order.price, p_order.stop_price, 0) else 0 end,
-                       case p_order.side when 'sell' then (p_order.quantity - p_order.filled_quantity) * coalesce(p_order.price, p_order.stop_price, 0) else 0 end,
+                select p_order.instrument_id, 0, null, 0, 0,
                        case when p_order.side = 'buy' and p_order.order_type = 'market' then p_order.quantity - p_order.filled_quantity else 0 end,
                        case when p_order.side = 'sell' and p_order.order_type = 'market' then p_order.quantity - p_order.filled_quantity else 0 end
                 where p_order.instrument_id is not null
@@ -70,7 +77,7 @@ declare
     v_enough boolean;
 begin
     -- Enough for certain, where the equity covers everything that is held and every open order by itself: that is quickly added up.
-    select p_balance + coalesce(h.value, 0) >= m.initial_rate * (
+    select p_balance + coalesce(h.value, 0) >= greatest(m.initial_rate, m.maintenance_long_rate, m.maintenance_short_rate) * (
                coalesce(h.gross, 0)
                + (p_order.quantity - p_order.filled_quantity) * coalesce(p_order.price, p_order.stop_price, 'Infinity')
                + coalesce((
@@ -91,7 +98,7 @@ begin
         return null;
     end if;
     select * into v_figures from internal.margin_figures(p_order.account_id, p_order, p_instead);
-    if p_balance + v_figures.holdings >= v_figures.initial_margin then
+    if p_balance + v_figures.holdings >= greatest(v_figures.initial_margin, v_figures.maintenance_margin) then
         return null;
     end if;
     -- An order that only reduces is never refused: with its like it cannot take the position through zero.
@@ -103,6 +110,10 @@ begin
         if v_open <= abs(v_position) then
             return null;
         end if;
+    end if;
+    if p_balance + v_figures.holdings < v_figures.maintenance_margin then
+        return format('margin call: maintenance %s, equity %s; only orders that reduce positions are taken',
+            round(v_figures.maintenance_margin, 2), round(p_balance + v_figures.holdings, 2));
     end if;
     return format('insufficient margin: %s required, equity %s', round(v_figures.initial_margin, 2), round(p_balance + v_figures.holdings, 2));
 end;

@@ -197,6 +197,11 @@ begin
     end if;
     v_at := internal.moment(v_markets);
     perform internal.end_orders(v_orders, p_status, p_reason, v_at);
+    -- One of a pair that ends takes the other with it (L1).
+    perform internal.end_orders(array[x.order_id], 'cancelled', format('order %s of the pair ended', o.order_id), v_at)
+    from public.orders o
+    join public.orders x on x.oco_id = o.oco_id and x.order_id <> o.order_id and x.status in ('pending', 'open', 'partially_filled')
+    where o.order_id = any (v_orders);
     foreach v_market in array v_markets loop
         v_after := internal.read_top(v_market);
         v_after.updated_at := v_at;
@@ -265,6 +270,7 @@ begin
     v_stop_price := coalesce(p_stop_price, v_old.stop_price);
     select case
         when v_old.status not in ('pending', 'open', 'partially_filled') then format('the order is %s', v_old.status)
+        when v_old.priority is null then 'it is not accepted yet'
         when not (v.market).is_active then format('%s is not open for trading', (v.market).symbol)
         when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
         when u.is_active is false then 'the user is not active'

@@ -23,7 +23,7 @@ declare
     v_outcome internal.outcome;
 begin
     v_outcome := internal.work(p_order, 'new', v_market);
-    if v_outcome.changed then
+    if v_outcome.changed or p_order.oco_id is not null then
         -- From now on requests look for what is linked here; follow_links counts exactly.
         update internal.books b set linked_orders = b.linked_orders + 1 where b.instrument_id = p_market.instrument_id;
         v_market.linked_orders := v_market.linked_orders + 1;
@@ -178,9 +178,7 @@ language plpgsql as $$
 begin
     -- Exits may meet anybody in the book, and so everybody there is locked, in id order.
     perform from public.accounts a
-    where a.account_id = p_account_id or a.account_id in (
-        select o.account_id from public.orders o
-        where o.instrument_id = p_market.instrument_id and o.status in ('pending', 'open', 'partially_filled'))
+    where a.account_id = any (p_account_id || internal.participants(p_market.instrument_id))
     order by a.account_id
     for no key update;
 end;
