@@ -29,6 +29,9 @@ class Cast:
 class Step:
     """One request. Both give the same answer, but for the ids of orders, which the cast keeps."""
 
+    in_parts = False  # several requests in one, and the top of the book may be shown after each of them
+    answers_ids = False
+
     def possible(self, orders: Mapping[str, int]) -> bool:
         """Whether the order that it speaks of is among these."""
         label = getattr(self, "order", None)
@@ -80,6 +83,8 @@ class Place(Step):
     self_trade: str = "cancel_newest"
     client_order_id: str | None = None
 
+    answers_ids = True
+
     def terms(self, cast: Cast) -> Terms:
         """With ids for names and numbers for text."""
         return Terms(
@@ -116,6 +121,8 @@ class PlaceAll(Step):
 
     orders: tuple[Place, ...]
 
+    in_parts = True
+
     def ask_model(self, model: Exchange, cast: Cast) -> object:
         numbers: list[int | None] = []
         for order in self.orders:
@@ -148,6 +155,8 @@ class InsertAndMatch(Step):
     """Sound market and limit orders put straight into the table, then `match_pending`."""
 
     orders: tuple[Place, ...]
+
+    in_parts = True
 
     def ask_model(self, model: Exchange, cast: Cast) -> object:
         for order in self.orders:
