@@ -109,19 +109,34 @@ class Arena:
 async def shortest(
     connection: Connection, story: Sequence[Step], difference: Difference
 ) -> tuple[list[Step], Difference]:
-    """A story with the same kind of difference and as few steps as can be had by leaving steps out."""
+    """A story that ends in a difference too, with as few steps, and as small batches, as can be had by
+    leaving out."""
     verify_every = 1 if isinstance(difference, LedgerDifference) else 0
-    best, size = list(story), max(len(story) // 2, 1)
+    best = list(story)
+
+    async def differs(shorter: list[Step]) -> bool:
+        nonlocal best, difference
+        arena = await Arena.open(connection)
+        try:
+            await arena.play(shorter, verify_every=verify_every, all_every=1)
+        except Difference as found:
+            best, difference = arena.story, found
+            return True
+        return False
+
+    size = max(len(best) // 2, 1)
     while size:
         start = 0
         while start < len(best):
-            arena = await Arena.open(connection)
-            try:
-                shorter = best[:start] + best[start + size :]
-                await arena.play(shorter, verify_every=verify_every, all_every=1)
-            except Difference as found:
-                best, difference = arena.story, found
-            else:
+            if not await differs(best[:start] + best[start + size :]):
                 start += size
         size //= 2
+    for size in (16, 4, 1):
+        at, first = 0, 0
+        while at < len(best):
+            shorter = best[at].without(first, size)
+            if shorter is None:
+                at, first = at + 1, 0
+            elif not await differs([*best[:at], shorter, *best[at + 1 :]]):
+                first += size
     return best, difference

@@ -23,75 +23,11 @@ from tests.reference.ledger import CENT, Trade
 from tests.reference.links import Top
 from tests.reference.numbers import is_multiple, rounded
 from tests.reference.reasons import reason_class
+from tests.reference.state import BARS, STATE
 from tests.reference.steps import Cast
 from tests.reference.terms import QUANTITY_BOUND, Order
 
 ALWAYS_ALL = os.environ.get("PITSIDE_COMPARE") == "all"
-
-# In one round trip: the rows that any transaction since $3 has written, and those that the model has changed.
-# With a plan that is kept: making one anew took longer than all else.
-STATE = """
-create or replace function pg_temp.state(
-    bigint[], bigint[], bigint, bigint[], bigint, bigint, bigint, bigint[], bigint[]
-) returns json language plpgsql stable set plan_cache_mode = force_generic_plan as $$
-begin
-return json_build_object(
-    'seen', pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
-    'orders', (
-        select coalesce(json_agg(to_json(o) order by order_id), '[]') from (
-            select order_id, account_id, instrument_id, order_type, side, quantity, price, stop_price, status,
-                   time_in_force, filled_quantity, reason, reserved, oco_id, parent_id, covered_quantity,
-                   triggered_at is not null as triggered, filled_at is not null as has_filled_at
-            from orders
-            where account_id = any($1) and (xmin::text::bigint >= $3 or order_id = any($4))) o),
-    'trades', (
-        select coalesce(json_agg(to_json(t) order by trade_id), '[]') from (
-            select trade_id, match_id, order_id, account_id, instrument_id, side, quantity, price, commission,
-                   liquidity, date_trunc('minute', executed_at) as minute
-            from trades
-            where trade_id > $5 and instrument_id = any($2)) t),
-    'transactions', (
-        select coalesce(json_agg(to_json(t) order by transaction_id), '[]') from (
-            select transaction_id, account_id, transaction_type, amount, balance_after
-            from transactions
-            where transaction_id > $6 and account_id = any($1)) t),
-    'quotes', (
-        select coalesce(json_agg(to_json(q) order by quote_id), '[]') from quotes q
-        where quote_id > $7 and instrument_id = any($2)),
-    'positions', (
-        select coalesce(json_agg(to_json(p)), '[]') from (
-            select account_id, instrument_id, quantity, average_price, cost, realized_pnl, unrealized_pnl
-            from positions
-            where account_id = any($1) and (xmin::text::bigint >= $3 or account_id = any($8))) p),
-    'accounts', (
-        select coalesce(json_agg(to_json(a)), '[]') from (
-            select account_id, balance, reserved, commissions
-            from accounts
-            where account_id = any($1) and (xmin::text::bigint >= $3 or account_id = any($8))) a),
-    'summaries', (
-        select json_object_agg(a, to_json(s)) from unnest($8::bigint[]) a, account_summary(a) s),
-    'books', (
-        select coalesce(json_agg(json_build_array(i, b.side, b.price, b.quantity, b.orders)), '[]')
-        from unnest($9::bigint[]) i, order_book(i, 1000) b),
-    -- Who trades next: the resting orders by price and time; then the waiting stops by their place.
-    'turns', (
-        select coalesce(
-            json_agg(
-                json_build_array(instrument_id, side, order_id)
-                order by status = 'pending',
-                         case when status = 'pending' then 0 when side = 'sell' then price else -price end,
-                         priority),
-            '[]')
-        from orders
-        where instrument_id = any($9) and status in ('pending', 'open', 'partially_filled'))
-);
-end;
-$$
-"""
-BARS = """
-select instrument_id, to_char(time, 'YYYY-MM-DD"T"HH24:MI:SS') as minute, open, high, low, close, volume
-from market_data where instrument_id = any($1) and time > '2020-01-02'
-"""
 
 
 @dataclass
@@ -241,7 +177,7 @@ class Comparison:
             what = f"order {self._label(number)}"
             for column, value in expected.items():
                 got = reason_class(row["reason"]) if column == "reason" else row[column]
-                if value != got:
+                if value != got and not (column == "reason" and _both_kill(order, got)):
                     self.differences.add(f"{what} {column} ({row['status']}: {row['reason']})", value, got)
         for number in missing:
             self.differences.add(f"order {self._label(number)}", self._model.orders[number].status, "no row")
@@ -302,10 +238,9 @@ class Comparison:
             self.differences.compare(f"{what} quantity", position.quantity, row["quantity"])
             self.differences.compare(f"{what} average", average, row["average_price"])
             self.differences.compare(f"{what} realized", rounded(position.realized), row["realized_pnl"])
-            # The average of what was bought may have no end, and numeric has one.
-            self.differences.compare(
-                f"{what} cost", rounded(position.cost, 12), rounded(Fraction(row["cost"]), 12)
-            )
+            # The average of what was bought may have no end, and the column has one.
+            if abs(position.cost - Fraction(row["cost"])) > Fraction(1, 10**20):
+                self.differences.add(f"{what} cost", position.cost, row["cost"])
             # After a trade it is marked at a price of the request's, until refresh_pnl (rule 20).
             marked = row["unrealized_pnl"]
             if key in traded:
@@ -402,6 +337,11 @@ def _state_of(order: Order) -> tuple[object, ...]:
         order.place,
         order.covered,
     )
+
+
+def _both_kill(order: Order, reason: object) -> bool:
+    """What killed a fill or kill can be said in two ways: so little could trade, an own order was reached."""
+    return order.time_in_force == "FOK" and {order.reason, reason} == {"liquidity", "self_trade"}
 
 
 def _is_part_of(some: Sequence[object], whole: Iterable[object]) -> bool:

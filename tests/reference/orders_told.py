@@ -127,7 +127,7 @@ class OrderTeller:
 
     def _quantity(self, account: str, symbol: str, side: str) -> str:
         if self._slip():
-            return self._random.choice(("0", "-1", "0.000000001", "1e12", "999999999999"))
+            return self._random.choice(("0", "-1", "0.000000001", "1000000000000", "999999999999"))
         held = self._model.ledger.held(*self._ids(account, symbol))
         quantities = LISTINGS[symbol].quantities[: self._most_quantities]
         if held and self._random.random() < 0.15:

@@ -45,6 +45,10 @@ class Step:
         """The same request in SQL; raises what the driver raises."""
         raise NotImplementedError
 
+    def without(self, first: int, count: int) -> Step | None:
+        """The same step with so many of its parts left out; None where it has not so many."""
+        return None
+
     def __repr__(self) -> str:
         """As one would write it: only what differs from the defaults."""
         parts: list[str] = []
@@ -125,6 +129,10 @@ class PlaceAll(Step):
 
     in_parts = True
 
+    def without(self, first: int, count: int) -> Step | None:
+        rest = self.orders[:first] + self.orders[first + count :]
+        return PlaceAll(rest) if rest and len(rest) < len(self.orders) else None
+
     def ask_model(self, model: Exchange, cast: Cast) -> object:
         numbers: list[int | None] = []
         for order in self.orders:
@@ -162,6 +170,10 @@ class InsertAndMatch(Step):
     orders: tuple[Place, ...]
 
     in_parts = True
+
+    def without(self, first: int, count: int) -> Step | None:
+        rest = self.orders[:first] + self.orders[first + count :]
+        return InsertAndMatch(rest) if rest and len(rest) < len(self.orders) else None
 
     def ask_model(self, model: Exchange, cast: Cast) -> object:
         for order in self.orders:
