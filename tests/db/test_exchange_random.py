@@ -3,8 +3,9 @@
 A story that fails is cut down to the few steps that matter and printed as Python, to be kept in
 tests.reference.kept once the cause is mended.
 
-PITSIDE_SEEDS says how many stories (12 by default, 200 for a thorough run), PITSIDE_STEPS how long each is
-(200 by default), PITSIDE_FIRST_SEED with which seed they begin.
+PITSIDE_SEEDS says how many stories (200 by default), PITSIDE_STEPS how long each is (300 by default),
+PITSIDE_FIRST_SEED with which seed they begin. PITSIDE_COMPARE=all compares everything after every step, not
+only what has changed. Every third story has linked orders.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tests.reference.steps import Step
 from tests.reference.stories import Storyteller
 
 FIRST_SEED = int(os.environ.get("PITSIDE_FIRST_SEED", "0"))
-SEEDS = int(os.environ.get("PITSIDE_SEEDS", "12"))
-STEPS = int(os.environ.get("PITSIDE_STEPS", "200"))
+SEEDS = int(os.environ.get("PITSIDE_SEEDS", "200"))
+STEPS = int(os.environ.get("PITSIDE_STEPS", "300"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
@@ -29,8 +30,9 @@ async def test_a_random_story_goes_as_the_rules_say(database_url: str, seed: int
     connection = await connect(database_url)
     try:
         arena = await Arena.open(connection)
+        storyteller = Storyteller(seed, arena.model, arena.cast, linked=seed % 3 == 2)
         try:
-            await arena.play(Storyteller(seed, arena.model, arena.cast).tell(STEPS))
+            await arena.play(storyteller.tell(STEPS))
         except Difference as difference:
             story, difference = await shortest(connection, arena.story, difference)
             told = "\n".join(f"    {step!r}," for step in story)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.reference.steps import Cancel, Deposit, Place, Replace, SetAccount, SetInstrument, Step, Withdraw
+from tests.reference.linked_steps import PlaceBracket, PlaceOco, PlaceTrailing
+from tests.reference.steps import (
+    Cancel,
+    Deposit,
+    ExpireDayOrders,
+    Place,
+    Replace,
+    SetAccount,
+    SetInstrument,
+    Step,
+    Withdraw,
+)
 
 # At 0.1 half a tenth of DUST is worth half a cent, and costs one: an order filled in such parts runs out of
 # the money that it set aside.
@@ -13,6 +24,23 @@ _BUYER_RUNS_DRY: list[Step] = [
     Place("first", "mia", "DUST", "sell", "market", "0.05"),
     Place("second", "mia", "DUST", "sell", "market", "0.05"),
 ]
+
+_ANN_HOLDS_TEN: list[Step] = [
+    Deposit("ann", "1000"),
+    Deposit("max", "10000"),
+    Deposit("mia", "10000"),
+    Place("offer", "mia", "ACME", "sell", "limit", "10", "10"),
+    Place("holding", "ann", "ACME", "buy", "market", "10"),
+]
+
+
+def _print(price: str, quantity: str = "1") -> list[Step]:
+    """A trade at this price between the two that may be short."""
+    return [
+        Place(f"bid to print {price}", "max", "ACME", "buy", "limit", quantity, price),
+        Place(f"print {price}", "mia", "ACME", "sell", "limit", quantity, price),
+    ]
+
 
 KEPT: dict[str, list[Step]] = {
     "a resting buy that cannot pay is passed over": [
@@ -109,5 +137,82 @@ KEPT: dict[str, list[Step]] = {
         ),
         Place("bid", "mia", "ACME", "buy", "limit", "3", "100"),
         Place("sold", "ann", "ACME", "sell", "market", "3"),
+    ],
+    # Linked orders (L1 to L3) ----------------------------------------------------------------------------
+    "a pair of which both rest sells no more than its quantity to one order": [
+        *_ANN_HOLDS_TEN,
+        PlaceOco("pair", "ann", "ACME", "sell", "10", "10.02", "9.99", "10.01"),
+        *_print("9.99"),  # the stop-limit rests behind the limit, at 10.01
+        Place("sweep", "mia", "ACME", "buy", "limit", "20", "10.02"),
+    ],
+    "fill or kill counts a pair of which both rest once": [
+        *_ANN_HOLDS_TEN,
+        PlaceOco("pair", "ann", "ACME", "sell", "10", "10.02", "9.99", "10.01"),
+        *_print("9.99"),
+        Place("whole", "mia", "ACME", "buy", "limit", "20", "10.02", time_in_force="FOK"),
+        Place("as much", "mia", "ACME", "buy", "limit", "10", "10.02", time_in_force="FOK"),
+    ],
+    "a pair whose stop is refused has no limit either": [
+        Deposit("cid", "20"),
+        PlaceOco("pair", "cid", "ACME", "buy", "1", "9.98", "10.04"),
+        PlaceOco("too much", "cid", "ACME", "buy", "1", "9.98", "10.04"),
+    ],
+    "a stop that its own account's order ends takes the limit with it": [
+        *_ANN_HOLDS_TEN,
+        Place("own bid", "ann", "ACME", "buy", "limit", "1", "9.97"),
+        PlaceOco("pair", "ann", "ACME", "sell", "10", "10.02", "9.99"),
+        *_print("9.99"),
+    ],
+    "a stop without the money takes the limit with it": [
+        Deposit("cid", "20.02"),
+        Deposit("mia", "10000"),
+        Deposit("max", "10000"),
+        PlaceOco("pair", "cid", "ACME", "buy", "1", "9.98", "10.04"),
+        Place("dear", "mia", "ACME", "sell", "limit", "1", "20"),
+        *_print("10.04"),
+    ],
+    "the end of the day of one is the end of the other": [
+        *_ANN_HOLDS_TEN,
+        PlaceOco("pair", "ann", "ACME", "sell", "10", "10.02", "9.99", time_in_force="DAY"),
+        ExpireDayOrders("pair-stop"),
+    ],
+    "the margin of a pair is that of the dearer": [
+        Deposit("mia", "1000"),
+        PlaceOco("pair", "mia", "ACME", "sell", "10", "10.02", "10", "10.04"),
+    ],
+    "the margin of a pair is asked for once": [
+        Deposit("max", "75"),
+        PlaceOco("pair", "max", "ACME", "sell", "10", "10.02", "9.99"),
+    ],
+    "a buy whose stop found nobody still has its margin": [
+        Deposit("max", "1000"),
+        Deposit("mia", "1000"),
+        Deposit("ann", "1000"),
+        PlaceOco("pair", "max", "ACME", "buy", "10", "9.98", "10.01"),
+        Place("offer", "mia", "ACME", "sell", "limit", "1", "10.01"),
+        Place("print", "ann", "ACME", "buy", "market", "1"),
+    ],
+    "an entry whose stop-loss is refused gets no take-profit": [
+        Deposit("cid", "9.99"),
+        Deposit("mia", "1000"),
+        Place("offer", "mia", "ACME", "sell", "limit", "1", "9.99"),
+        Place("holding", "cid", "ACME", "buy", "market", "1"),
+        Place("bid", "mia", "ACME", "buy", "limit", "1", "10"),
+        PlaceBracket(Place("entry", "cid", "ACME", "sell", "limit", "1", "10"), "9.97", "10.03"),
+    ],
+    "an entry whose stop-loss is set off at once gets no take-profit": [
+        Deposit("max", "1000"),
+        Deposit("mia", "1000"),
+        Deposit("ann", "1000"),
+        Place("low bid", "ann", "ACME", "buy", "limit", "5", "9.95"),
+        Place("offer", "mia", "ACME", "sell", "limit", "1", "10"),
+        PlaceBracket(Place("entry", "max", "ACME", "buy", "market", "1"), "10.05", "10.02"),
+    ],
+    "a trailing stop stands where it was reached": [
+        *_ANN_HOLDS_TEN,
+        PlaceTrailing("trail", "ann", "ACME", "sell", "10", trail_amount="0.01", stop_price="9.96"),
+        Place("bid 1", "max", "ACME", "buy", "limit", "1", "10.04"),
+        Place("bid 2", "max", "ACME", "buy", "limit", "1", "10.02"),
+        Place("sweep", "mia", "ACME", "sell", "limit", "2", "10.02"),
     ],
 }

@@ -52,6 +52,7 @@ class Position:
     quantity: Fraction = ZERO
     cost: Fraction = ZERO
     realized: Fraction = ZERO
+    unrealized: Fraction = ZERO  # as it was marked last (rule 20)
 
     @property
     def average(self) -> Fraction:

@@ -9,7 +9,7 @@ ZERO = Fraction(0)
 SMALLEST = Fraction(1, 10**8)  # of a price and of a quantity: numeric(20,8)
 
 
-def exact(value: Decimal | str | int | None) -> Fraction | None:
+def exact(value: Fraction | Decimal | str | int | None) -> Fraction | None:
     """The number itself; None stays None."""
     return None if value is None else Fraction(value)
 

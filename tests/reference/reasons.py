@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _SAYINGS = {
+    "pair": r"order \d+ of the pair ended",
     "request": r"cancelled on request|cancelled with all others",
     "day": r".*\bday\b",
     "liquidity": r"nothing more in the book|immediate or cancel: nothing more|fill or kill: .* could trade",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from tests.reference.numbers import ZERO, rounded
 from tests.reference.terms import Order
 
 if TYPE_CHECKING:
-    from tests.reference.exchange import Exchange
+    from tests.reference.matching import Matching
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def reserve_for(account: Account, order: Order) -> Fraction:
     return cost_of(order.remaining, order.worst_price, rate)
 
 
-def reserved(exchange: Exchange, account: Account, besides: Order | None = None) -> Fraction:
+def reserved(exchange: Matching, account: Account, besides: Order | None = None) -> Fraction:
     """Cash set aside by the account's working orders, `besides` not counted."""
     return sum(
         (
@@ -51,13 +52,13 @@ def reserved(exchange: Exchange, account: Account, besides: Order | None = None)
     )
 
 
-def spendable(exchange: Exchange, order: Order) -> Fraction:
+def spendable(exchange: Matching, order: Order) -> Fraction:
     """What a cash account can pay for this order: all that no other order has set aside."""
     account = exchange.ledger.accounts[order.account_id]
     return account.balance - reserved(exchange, account, besides=order)
 
 
-def mark(exchange: Exchange, account: Account, instrument_id: int) -> Fraction:
+def mark(exchange: Matching, account: Account, instrument_id: int) -> Fraction:
     """Rule 20."""
     bid = exchange.best(instrument_id, "buy")
     ask = exchange.best(instrument_id, "sell")
@@ -70,7 +71,7 @@ def mark(exchange: Exchange, account: Account, instrument_id: int) -> Fraction:
     return position.average if position else ZERO
 
 
-def equity(exchange: Exchange, account: Account) -> Fraction:
+def equity(exchange: Matching, account: Account) -> Fraction:
     """Balance and all positions at their marks, exact."""
     return account.balance + sum(
         (
@@ -83,7 +84,7 @@ def equity(exchange: Exchange, account: Account) -> Fraction:
 
 
 def initial_margin(
-    exchange: Exchange, account: Account, with_order: Order | None = None, *, besides: Order | None = None
+    exchange: Matching, account: Account, with_order: Order | None = None, *, besides: Order | None = None
 ) -> Fraction:
     """Rule 22: per instrument the worse of all buys and all sells done, valued at what the orders say."""
     if account.rates.initial is None:
@@ -95,31 +96,36 @@ def initial_margin(
     total = ZERO
     for instrument_id in held | {order.instrument_id for order in orders}:
         at_mark = mark(exchange, account, instrument_id)
+
+        def worth(order: Order, at_mark: Fraction = at_mark) -> Fraction:
+            return order.remaining * (order.worst_price or at_mark or _best_to_meet(exchange, order))
+
         value = exchange.ledger.held(account.account_id, instrument_id) * at_mark
         outcomes = []
         for side in ("buy", "sell"):
-            change = sum(
-                (
-                    order.sign
-                    * order.remaining
-                    * (order.worst_price or at_mark or _best_to_meet(exchange, order))
-                    for order in orders
-                    if order.instrument_id == instrument_id and order.side == side
-                ),
-                ZERO,
-            )
-            outcomes.append(abs(value + change))
+            there = [o for o in orders if (o.instrument_id, o.side) == (instrument_id, side)]
+            change = _together(there, worth)
+            outcomes.append(abs(value + change if side == "buy" else value - change))
         total += max(outcomes)
     return total * account.rates.initial
 
 
-def _best_to_meet(exchange: Exchange, order: Order) -> Fraction:
+def _together(orders: Iterable[Order], value: Callable[[Order], Fraction]) -> Fraction:
+    """What orders come to; the two of a one-cancels-other pair count once, at the one that is worth more."""
+    worth: dict[object, Fraction] = {}
+    for order in orders:
+        key = ("pair", order.pair) if order.pair is not None else order.order_id
+        worth[key] = max(worth.get(key, ZERO), value(order))
+    return sum(worth.values(), ZERO)
+
+
+def _best_to_meet(exchange: Matching, order: Order) -> Fraction:
     """What a market order counts at where the instrument has no mark at all."""
     best = exchange.best(order.instrument_id, "sell" if order.side == "buy" else "buy")
     return best.limit if best else ZERO
 
 
-def maintenance_margin(exchange: Exchange, account: Account) -> Fraction:
+def maintenance_margin(exchange: Matching, account: Account) -> Fraction:
     """Rule 22: 25 % of long, 30 % of short positions."""
     total = ZERO
     for (account_id, instrument_id), position in exchange.ledger.positions.items():
@@ -130,30 +136,31 @@ def maintenance_margin(exchange: Exchange, account: Account) -> Fraction:
     return total
 
 
-def margin_call(exchange: Exchange, account: Account) -> bool:
+def margin_call(exchange: Matching, account: Account) -> bool:
     """Equity under maintenance."""
     return account.rates.is_margin and equity(exchange, account) < maintenance_margin(exchange, account)
 
 
-def available(exchange: Exchange, account: Account) -> Fraction:
+def available(exchange: Matching, account: Account) -> Fraction:
     """What may be withdrawn: the difference of two sums of money, each of them in cents."""
     if account.rates.is_margin:
         return rounded(equity(exchange, account)) - rounded(initial_margin(exchange, account))
     return account.balance - reserved(exchange, account)
 
 
-def _same_side(exchange: Exchange, order: Order) -> Fraction:
-    return sum(
-        (
-            other.remaining
-            for other in exchange.working(order.account_id)
-            if other is not order and (other.instrument_id, other.side) == (order.instrument_id, order.side)
-        ),
-        ZERO,
-    )
+def _in_all(exchange: Matching, order: Order, instead_of: Order | None) -> Fraction:
+    """What the account would buy or sell there with this order besides, or instead of that one."""
+    others = [
+        other
+        for other in exchange.working(order.account_id)
+        if other is not order
+        and other is not instead_of
+        and (other.instrument_id, other.side) == (order.instrument_id, order.side)
+    ]
+    return _together([*others, order], lambda o: o.remaining)
 
 
-def refusal(exchange: Exchange, order: Order, instead_of: Order | None = None) -> str | None:
+def refusal(exchange: Matching, order: Order, instead_of: Order | None = None) -> str | None:
     """Why this order may not be placed, or not take the place of that one; None where it may.
 
     The cost of a cash account's market buy is known only when it is matched, so not looked at here.
@@ -171,16 +178,14 @@ def refusal(exchange: Exchange, order: Order, instead_of: Order | None = None) -
         free = account.balance - reserved(exchange, account, besides=instead_of)
         return "funds" if order.worst_price is not None and reserve_for(account, order) > free else None
     held = exchange.ledger.held(order.account_id, order.instrument_id)
-    others = _same_side(exchange, order) - (instead_of.remaining if instead_of else ZERO)
-    return "position" if order.remaining + others > held else None
+    return "position" if _in_all(exchange, order, instead_of) > held else None
 
 
 def _margin_refusal(
-    exchange: Exchange, account: Account, order: Order, instead_of: Order | None
+    exchange: Matching, account: Account, order: Order, instead_of: Order | None
 ) -> str | None:
     held = exchange.ledger.held(order.account_id, order.instrument_id)
-    others = _same_side(exchange, order) - (instead_of.remaining if instead_of else ZERO)
-    if -held * order.sign >= order.remaining + others:
+    if -held * order.sign >= _in_all(exchange, order, instead_of):
         return None
     if margin_call(exchange, account):
         return "margin"
@@ -188,7 +193,7 @@ def _margin_refusal(
     return "margin" if required > equity(exchange, account) else None
 
 
-def summary(exchange: Exchange, account_id: int) -> Summary:
+def summary(exchange: Matching, account_id: int) -> Summary:
     """`account_summary`, rounded to cents."""
     account = exchange.ledger.accounts[account_id]
     positions = [(i, p) for (a, i), p in exchange.ledger.positions.items() if a == account_id]
@@ -210,7 +215,7 @@ def summary(exchange: Exchange, account_id: int) -> Summary:
     )
 
 
-def unrealized(exchange: Exchange, account: Account, instrument_id: int) -> Fraction:
+def unrealized(exchange: Matching, account: Account, instrument_id: int) -> Fraction:
     """Rule 20, of one position; from the average as it is kept and shown, with 8 decimals."""
     position = exchange.ledger.positions[account.account_id, instrument_id]
     return rounded(

@@ -29,6 +29,9 @@ class Cast:
 class Step:
     """One request. Both give the same answer, but for the ids of orders, which the cast keeps."""
 
+    in_parts = False  # several requests in one, and the top of the book may be shown after each of them
+    answers_ids = False
+
     def possible(self, orders: Mapping[str, int]) -> bool:
         """Whether the order that it speaks of is among these."""
         label = getattr(self, "order", None)
@@ -41,6 +44,10 @@ class Step:
     async def ask_database(self, connection: Connection, cast: Cast) -> object:
         """The same request in SQL; raises what the driver raises."""
         raise NotImplementedError
+
+    def without(self, first: int, count: int) -> Step | None:
+        """The same step with so many of its parts left out; None where it has not so many."""
+        return None
 
     def __repr__(self) -> str:
         """As one would write it: only what differs from the defaults."""
@@ -59,7 +66,8 @@ def _position(step: Step, name: str) -> int:
     return [field.name for field in fields(step)].index(name)  # type: ignore[arg-type]
 
 
-def _number(value: str | None) -> Decimal | None:
+def number(value: str | None) -> Decimal | None:
+    """What the text says."""
     return None if value is None else Decimal(value)
 
 
@@ -80,16 +88,18 @@ class Place(Step):
     self_trade: str = "cancel_newest"
     client_order_id: str | None = None
 
+    answers_ids = True
+
     def terms(self, cast: Cast) -> Terms:
         """With ids for names and numbers for text."""
         return Terms(
-            cast.world.accounts[self.account],
-            cast.world.instruments[self.instrument],
+            cast.world.account(self.account),
+            cast.world.instrument(self.instrument),
             self.order_type,
             self.side,
             Decimal(self.quantity),
-            _number(self.price),
-            _number(self.stop_price),
+            number(self.price),
+            number(self.stop_price),
             self.time_in_force,
             self.post_only,
             self.self_trade,
@@ -112,14 +122,23 @@ class Place(Step):
 
 @dataclass(frozen=True, repr=False)
 class PlaceAll(Step):
-    """`place_orders`: several in one request. The answer is each one's id and status."""
+    """`place_orders`: several in one request. The answer is each one's status. An element that is text
+    instead is JSON of which no order can be made, sent as it is."""
 
-    orders: tuple[Place, ...]
+    orders: tuple[Place | str, ...]
+
+    in_parts = True
+
+    def without(self, first: int, count: int) -> Step | None:
+        rest = self.orders[:first] + self.orders[first + count :]
+        return PlaceAll(rest) if rest and len(rest) < len(self.orders) else None
 
     def ask_model(self, model: Exchange, cast: Cast) -> object:
         numbers: list[int | None] = []
         for order in self.orders:
             try:
+                if isinstance(order, str):
+                    raise SenselessError("order")
                 numbers.append(model.place(order.terms(cast)))
                 cast.in_model[order.label] = numbers[-1] or 0
             except SenselessError:
@@ -127,20 +146,21 @@ class PlaceAll(Step):
         return [model.orders[number].status if number else "error" for number in numbers]
 
     async def ask_database(self, connection: Connection, cast: Cast) -> object:
-        elements = [
-            {
-                word: str(value) if isinstance(value, Decimal) else value
-                for word, value in vars(order.terms(cast)).items()
-            }
-            for order in self.orders
-        ]
         rows = await connection.fetch(
-            "select * from place_orders($1::jsonb) order by ordinal", json.dumps(elements)
+            "select * from place_orders($1::jsonb) order by ordinal",
+            f"[{', '.join(each if isinstance(each, str) else _json(each, cast) for each in self.orders)}]",
         )
         for order, row in zip(self.orders, rows, strict=True):
-            if row["order_id"] is not None:
+            if row["order_id"] is not None and isinstance(order, Place):
                 cast.in_database[order.label] = row["order_id"]
-        return [row["status"] for row in rows]
+        return [
+            row["status"] if (row["order_id"] is None) == (row["status"] == "error") else row for row in rows
+        ]
+
+
+def _json(order: Place, cast: Cast) -> str:
+    terms = vars(order.terms(cast)).items()
+    return json.dumps({word: str(value) if isinstance(value, Decimal) else value for word, value in terms})
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,6 +168,12 @@ class InsertAndMatch(Step):
     """Sound market and limit orders put straight into the table, then `match_pending`."""
 
     orders: tuple[Place, ...]
+
+    in_parts = True
+
+    def without(self, first: int, count: int) -> Step | None:
+        rest = self.orders[:first] + self.orders[first + count :]
+        return InsertAndMatch(rest) if rest and len(rest) < len(self.orders) else None
 
     def ask_model(self, model: Exchange, cast: Cast) -> object:
         for order in self.orders:
@@ -174,11 +200,11 @@ class Replace(Step):
     stop_price: str | None = None
 
     def ask_model(self, model: Exchange, cast: Cast) -> object:
-        new = (_number(self.quantity), _number(self.price), _number(self.stop_price))
+        new = (number(self.quantity), number(self.price), number(self.stop_price))
         return model.replace(cast.in_model[self.order], *new)
 
     async def ask_database(self, connection: Connection, cast: Cast) -> object:
-        new = (_number(self.quantity), _number(self.price), _number(self.stop_price))
+        new = (number(self.quantity), number(self.price), number(self.stop_price))
         return await connection.fetchval(
             "select replace_order($1, $2, $3, $4)", cast.in_database[self.order], *new
         )
@@ -276,6 +302,20 @@ class Withdraw(Step):
         account_id = cast.world.accounts[self.account]
         await connection.fetchval("select withdraw($1, $2)", account_id, Decimal(self.amount))
         return None
+
+
+@dataclass(frozen=True, repr=False)
+class RefreshPnl(Step):
+    """`refresh_pnl`, of one account or of all."""
+
+    account: str | None = None
+
+    def ask_model(self, model: Exchange, cast: Cast) -> object:
+        return model.refresh_pnl(None if self.account is None else cast.world.accounts[self.account])
+
+    async def ask_database(self, connection: Connection, cast: Cast) -> object:
+        account_id = None if self.account is None else cast.world.accounts[self.account]
+        return await connection.fetchval("select refresh_pnl($1)", account_id)
 
 
 @dataclass(frozen=True, repr=False)

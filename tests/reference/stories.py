@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -10,22 +9,22 @@ from fractions import Fraction
 from tests.reference import risk
 from tests.reference.exchange import Exchange
 from tests.reference.numbers import plain, rounded
+from tests.reference.orders_told import OrderTeller
 from tests.reference.steps import (
     Cancel,
     CancelAll,
     Cast,
     Deposit,
     ExpireDayOrders,
-    InsertAndMatch,
     Place,
-    PlaceAll,
+    RefreshPnl,
     Replace,
     SetAccount,
     SetInstrument,
     Step,
     Withdraw,
 )
-from tests.reference.terms import SELF_TRADE_WAYS, Order, wrong_fields
+from tests.reference.terms import Order
 from tests.reference.world import LISTINGS, PEOPLE
 
 
@@ -46,7 +45,7 @@ def opening() -> list[Step]:
     return steps
 
 
-class Storyteller:
+class Storyteller(OrderTeller):
     """Tells one story, each step with a look at where the model stands."""
 
     def __init__(
@@ -58,23 +57,15 @@ class Storyteller:
         teller: str = "",
         symbols: Sequence[str] = (),
         named: float = 0.2,
+        linked: bool = False,
     ) -> None:
-        """`teller` makes the labels and client_order_ids of several stories differ; `named` is the share of
-        orders with a client_order_id; `symbols` are those the story is about."""
-        self._random = random.Random(seed)
-        self._model = model
-        self._cast = cast
-        self._teller = teller
-        self._named = named
-        self._count = 0
-        self._requests: list[Place] = []
-        # Stories differ in what they are about, so that each thing happens often in some of them.
-        themes = (["ACME"], ["DUST"], ["BULK"], ["ACME", "DUST"], list(LISTINGS))
-        self._symbols = symbols or self._random.choice(themes)
-        self._stops = self._random.choice((0.1, 0.3, 0.6))
+        """As OrderTeller; `linked` says whether there are linked orders in it: one of them in an instrument
+        sends all that happens there by other ways."""
+        super().__init__(seed, model, cast, teller=teller, symbols=symbols, named=named)
         self._payments = self._random.choice((1, 3, 20))
-        self._people = self._random.sample(list(PEOPLE), self._random.choice((3, 4, 7)))
-        self._most_quantities = self._random.choice((3, 99, 99))
+        self._batches = self._random.choice((2, 4, 15))
+        self._with_linked = linked
+        self._alone: list[str] = []  # the first or only order of its request, so that none has the same time
 
     def tell(self, steps: int) -> Iterator[Step]:
         """The opening and so many steps; each must have been played before the next is asked for."""
@@ -89,7 +80,7 @@ class Storyteller:
 
     def _step(self) -> Step:
         kinds = {
-            self._place: 100,
+            self._place_one: 100,
             self._replace: 22,
             self._cancel: 10,
             self._cancel_all: 2,
@@ -98,93 +89,24 @@ class Storyteller:
             self._withdraw: 2 * self._payments,
             self._switch: 2,
             self._again: 3,
-            self._place_all: 3,
-            self._insert: 3,
+            self._place_all: self._batches,
+            self._insert: self._batches // 2,
+            self._refresh: 2,
+            self._linked: 40 * self._with_linked,
         }
         if self._is_closed_somewhere() and self._random.random() < 0.1:
             return self._switch()
         (kind,) = self._random.choices(list(kinds), weights=list(kinds.values()))
         return kind()
 
+    def _place_one(self) -> Step:
+        step = self._place()
+        self._alone.append(step.label)
+        return step
+
     def _is_closed_somewhere(self) -> bool:
         accounts = self._model.ledger.accounts.values()
         return bool(self._model.inactive) or not all(account.is_active for account in accounts)
-
-    def _place_all(self) -> Step:
-        return PlaceAll(tuple(self._place() for _ in range(self._random.randint(1, 5))))
-
-    def _insert(self) -> Step:
-        orders = [self._place() for _ in range(self._random.randint(1, 5))]
-        sound = [
-            order
-            for order in orders
-            if order.order_type in ("limit", "market")
-            and order.client_order_id is None
-            and not any(
-                wrong_fields(
-                    order.terms(self._cast),
-                    self._model.instruments[self._ids(order.account, order.instrument)[1]],
-                )
-            )
-        ]
-        return InsertAndMatch(tuple(sound)) if sound else self._cancel()
-
-    def _place(self) -> Place:
-        choose = self._random.choice
-        label = self._new_label()
-        account, symbol, side = choose(self._people), choose(self._symbols), choose(("buy", "sell"))
-        if self._random.random() < 0.9 and PEOPLE[account].currency != LISTINGS[symbol].currency:
-            account = "mia"
-        if self._random.random() < self._stops:
-            order_type = choose(("stop", "stop_limit"))
-        else:
-            order_type = self._random.choices(("limit", "market"), weights=(4, 1))[0]
-        time_in_force = self._random.choices(("GTC", "DAY", "IOC", "FOK"), weights=(5, 2, 2, 2))[0]
-        has_limit = order_type in ("limit", "stop_limit")
-        may_post = has_limit and time_in_force in ("GTC", "DAY")
-        step = Place(
-            label,
-            account,
-            symbol,
-            side,
-            order_type,
-            self._quantity(account, symbol, side),
-            self._price(symbol) if has_limit != self._slip() else None,
-            self._price(symbol) if (order_type in ("stop", "stop_limit")) != self._slip() else None,
-            time_in_force,
-            (may_post and self._random.random() < 0.2) or self._slip(),
-            choose(SELF_TRADE_WAYS),
-            f"c{label}" if self._random.random() < self._named else None,
-        )
-        self._requests.append(step)
-        return step
-
-    def _new_label(self) -> str:
-        self._count += 1
-        return f"{self._teller}o{self._count}"
-
-    def _slip(self) -> bool:
-        """A slip of the pen, now and then."""
-        return self._random.random() < 0.004
-
-    def _price(self, symbol: str) -> str:
-        if self._slip():
-            return self._random.choice(("0", "-1", "10.003", "0.000000001", "0.1000000001", "1e12"))
-        return self._random.choice(LISTINGS[symbol].prices)
-
-    def _quantity(self, account: str, symbol: str, side: str) -> str:
-        if self._slip():
-            return self._random.choice(("0", "-1", "0.000000001", "1e12", "999999999999"))
-        held = self._model.ledger.held(*self._ids(account, symbol))
-        quantities = LISTINGS[symbol].quantities[: self._most_quantities]
-        if held and self._random.random() < 0.15:
-            return plain(abs(held))
-        if side == "sell" and self._random.random() < 0.7:  # what may be sold without being short
-            quantities = tuple(each for each in quantities if Fraction(each) <= held) or quantities
-        return self._random.choice(quantities)
-
-    def _ids(self, account: str, symbol: str) -> tuple[int, int]:
-        return self._cast.world.accounts[account], self._cast.world.instruments[symbol]
 
     def _some_order(self) -> str:
         """A working one, as a rule."""
@@ -228,7 +150,11 @@ class Storyteller:
         return CancelAll(choose(list(PEOPLE)), choose((None, *LISTINGS)), choose((None, "buy", "sell")))
 
     def _expire(self) -> Step:
-        return ExpireDayOrders(self._random.choice((None, *self._cast.in_model)))
+        placed = [label for label in self._alone if label in self._cast.in_model]
+        return ExpireDayOrders(self._random.choice((None, *placed)))
+
+    def _refresh(self) -> Step:
+        return RefreshPnl(self._random.choice((None, *PEOPLE)))
 
     def _deposit(self) -> Step:
         return Deposit(
@@ -260,16 +186,3 @@ class Storyteller:
         if self._random.random() < 0.3:
             return SetInstrument(self._random.choice(self._symbols), False)
         return SetAccount(self._random.choice(list(PEOPLE)), False, by_user=self._random.random() < 0.5)
-
-    def _again(self) -> Step:
-        """The same request a second time, or another under the same client_order_id (rule 5)."""
-        named = [step for step in self._requests if step.client_order_id]
-        if not named:
-            return self._place()
-        first = self._random.choice(named)
-        changes: dict[str, object] = {"label": self._new_label()}
-        if self._random.random() < 0.3:
-            changes["self_trade"] = self._random.choice(SELF_TRADE_WAYS)
-        elif self._random.random() < 0.5:
-            changes["quantity"] = first.quantity + ("0" if "." in first.quantity else ".0")
-        return Place(**{**vars(first), **changes})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -52,22 +52,23 @@ class Terms:
     instrument_id: int
     order_type: str
     side: str
-    quantity: Decimal
-    price: Decimal | None = None
-    stop_price: Decimal | None = None
+    quantity: Decimal | Fraction
+    price: Decimal | Fraction | None = None
+    stop_price: Decimal | Fraction | None = None
     time_in_force: str = "GTC"
     post_only: bool = False
     self_trade: str = "cancel_newest"
     client_order_id: str | None = None
 
-    def same_as(self, other: Terms) -> bool:
-        """Rule 5: numbers are compared by value, as Decimal does."""
-        return all(getattr(self, field.name) == getattr(other, field.name) for field in fields(self))
-
 
 @dataclass
 class Order:
-    """An order and what has become of it. `place` is its place in time, in its level or among the stops."""
+    """An order and what has become of it. `place` is its place in time, in its level or among the stops.
+
+    Linked orders (L1 to L3): `pair` numbers the two of a one-cancels-other pair; the entry of a bracket has
+    `take_profit` and `stop_loss`, has `covered` so much with exits, and is their `parent`; a trailing stop
+    has one of the two trails.
+    """
 
     order_id: int
     account_id: int
@@ -85,6 +86,13 @@ class Order:
     reason: str | None = None
     triggered: bool = False
     place: int = 0
+    pair: int | None = None
+    parent: int | None = None
+    take_profit: Fraction | None = None
+    stop_loss: Fraction | None = None
+    covered: Fraction = Fraction(0)
+    trail_amount: Fraction | None = None
+    trail_percent: Fraction | None = None
 
     @property
     def remaining(self) -> Fraction:
@@ -130,6 +138,11 @@ class Order:
         return self.price
 
     @property
+    def is_trailing(self) -> bool:
+        """A stop whose price follows the last trade (L3)."""
+        return self.trail_amount is not None or self.trail_percent is not None
+
+    @property
     def worst_price(self) -> Fraction | None:
         """What an order is valued at before it trades (rules 21, 22): limit, else stop, else none."""
         return self.price if self.has_limit else self.stop_price
@@ -148,12 +161,12 @@ def wrong_fields(terms: Terms, instrument: Instrument) -> Iterator[str]:
             yield field
     if terms.post_only and (terms.order_type not in WITH_LIMIT or terms.time_in_force not in ("GTC", "DAY")):
         yield "post_only"
-    if not _is_sound(exact(terms.quantity), instrument.lot):
+    if not is_sound(exact(terms.quantity), instrument.lot):
         yield "quantity"
     for field, types in (("price", WITH_LIMIT), ("stop_price", WITH_STOP)):
         value = exact(getattr(terms, field))
         if (value is None) == (terms.order_type in types) or not (
-            value is None or _is_sound(value, instrument.tick)
+            value is None or is_sound(value, instrument.tick)
         ):
             yield field
     for value in (exact(terms.price), exact(terms.stop_price)):
@@ -161,7 +174,8 @@ def wrong_fields(terms: Terms, instrument: Instrument) -> Iterator[str]:
             yield from ("quantity", "price", "stop_price")
 
 
-def _is_sound(value: Fraction | None, step: Fraction | None) -> bool:
+def is_sound(value: Fraction | None, step: Fraction | None) -> bool:
+    """Whether this can be a price or quantity at all (rule 2)."""
     return (
         value is not None
         and 0 < value < QUANTITY_BOUND
@@ -175,8 +189,7 @@ def replacement_is_sound(order: Order, instrument: Instrument) -> bool:
     prices = ((order.price, WITH_LIMIT), (order.stop_price, WITH_STOP))
     if any(value is not None and rounded(value * order.quantity) >= MONEY_BOUND for value, _ in prices):
         return False
-    return _is_sound(order.quantity, instrument.lot) and all(
-        (value is None) != (order.order_type in types)
-        and (value is None or _is_sound(value, instrument.tick))
+    return is_sound(order.quantity, instrument.lot) and all(
+        (value is None) != (order.order_type in types) and (value is None or is_sound(value, instrument.tick))
         for value, types in prices
     )

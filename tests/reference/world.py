@@ -77,12 +77,23 @@ PEOPLE = {
 }
 
 
+NOBODY = 999_999_999_999
+
+
 @dataclass(frozen=True)
 class World:
     """The ids that people and instruments have in the database, and so in the model."""
 
     accounts: dict[str, int]
     instruments: dict[str, int]
+
+    def account(self, name: str) -> int:
+        """Its id, or one that no account has."""
+        return self.accounts.get(name, NOBODY)
+
+    def instrument(self, symbol: str) -> int:
+        """Its id, or one that no instrument has."""
+        return self.instruments.get(symbol, NOBODY)
 
     def model(self) -> Exchange:
         """The reference, with the same accounts and instruments, before anybody has paid in."""
