@@ -67,6 +67,21 @@ end;
 $$;
 comment on function internal.count_stops is 'Notes that an instrument has p_more waiting stops, and which of them are next to trigger.';
 
+create or replace function internal.recount_stops(p_instrument_id bigint) returns void
+language plpgsql as $$
+begin
+    update internal.books b
+    set waiting_stops = s.number, buy_stop = s.buy_stop, sell_stop = s.sell_stop
+    from (
+        select count(*) as number, min(o.stop_price) filter (where o.side = 'buy') as buy_stop, max(o.stop_price) filter (where o.side = 'sell') as sell_stop
+        from public.orders o
+        where o.instrument_id = p_instrument_id and o.status = 'pending' and o.order_type in ('stop', 'stop_limit') and o.priority is not null
+    ) s
+    where b.instrument_id = p_instrument_id;
+end;
+$$;
+comment on function internal.recount_stops is 'Counts the waiting stops of an instrument anew.';
+
 create or replace function internal.participants(p_instrument_id bigint) returns bigint[]
 language plpgsql as $$
 begin

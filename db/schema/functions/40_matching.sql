@@ -12,8 +12,9 @@
 -- its like: a plan made while a table was small must not scan it later) and have it keep its plans (plan_cache_mode): over arrays whose
 -- lengths it does not know, it would plan anew each time.
 
+drop function if exists internal.resting(internal.market, text, numeric, numeric, bigint);
 create or replace function internal.resting(
-    p_market internal.market, p_side text, p_limit numeric, p_quantity numeric, p_account_id bigint,
+    p_market internal.market, p_side text, p_limit numeric, p_quantity numeric, p_accounts bigint[],
     out makers orders[], out accounts bigint[], out reach numeric, out furthest numeric, out next_price numeric, out next_size numeric
 ) language plpgsql
 -- One index has each side of the book in the order in which it trades: what needs sorting was read from elsewhere.
@@ -23,7 +24,7 @@ declare
     v_maker public.orders;
     v_last numeric;
 begin
-    accounts := array[p_account_id];
+    accounts := p_accounts;
     reach := 0;
     for v_maker in
         select asks.* from (
@@ -53,7 +54,7 @@ begin
                 furthest := v_last;
                 accounts := accounts || v_maker.account_id;
             end if;
-            if v_maker.account_id <> p_account_id then
+            if v_maker.account_id <> all (p_accounts) then
                 reach := reach + v_maker.quantity - v_maker.filled_quantity;
             end if;
         end if;
@@ -61,7 +62,7 @@ begin
 end;
 $$;
 comment on function internal.resting is
-    'Whom an order of this quantity and limit meets on one side of the book, best first and to the end of the level at which it is satisfied: their orders, the accounts that may take part, what they could trade with p_account_id, the price of the last of them; and the level after those, which is the best one when they are gone.';
+    'Whom an order of this quantity and limit meets on one side of the book, best first and to the end of the level at which it is satisfied: their orders, the accounts that may take part, what they could trade with p_accounts, whose own orders do not count, the price of the last of them; and the level after those, which is the best one when they are gone.';
 
 drop function if exists internal.work(orders, text, internal.market, numeric);
 create function internal.work(p_order orders, p_mode text, p_market internal.market, p_further numeric default 0) returns internal.outcome
@@ -145,7 +146,7 @@ begin
     -- 1. Who may take part ------------------------------------------------------------------------------------------------------
     if not v_waits then
         v_book := internal.resting(p_market, case when v_buy then 'sell' else 'buy' end,
-            coalesce(v_order.price, case when v_buy then 'Infinity'::numeric else 0 end), v_remaining + p_further, v_order.account_id);
+            coalesce(v_order.price, case when v_buy then 'Infinity'::numeric else 0 end), v_remaining + p_further, v_ids);
         v_makers := v_book.makers;
         v_ids := v_book.accounts;
         v_reach := v_book.reach;

@@ -43,10 +43,10 @@ declare
     v_side record;
 begin
     -- An order for nothing meets nobody: the level behind that is the best one.
-    v_side := internal.resting(p_market, 'buy', 0, 0, null);
+    v_side := internal.resting(p_market, 'buy', 0, 0, '{}');
     v_market.bid_price := v_side.next_price;
     v_market.bid_size := v_side.next_size;
-    v_side := internal.resting(p_market, 'sell', 'Infinity', 0, null);
+    v_side := internal.resting(p_market, 'sell', 'Infinity', 0, '{}');
     v_market.ask_price := v_side.next_price;
     v_market.ask_size := v_side.next_size;
     return v_market;

@@ -108,8 +108,8 @@ begin
     if v_order.price = (case v_order.side when 'buy' then v_after.bid_price else v_after.ask_price end) then
         v_left := case v_order.side when 'buy' then v_after.bid_size else v_after.ask_size end - v_order.quantity + v_order.filled_quantity;
         if v_left = 0 then
-            v_behind := internal.resting(v_after, v_order.side, v_order.price, 0, null);
-            v_behind := internal.resting(v_after, v_order.side, v_order.price, v_behind.next_size, null);
+            v_behind := internal.resting(v_after, v_order.side, v_order.price, 0, '{}');
+            v_behind := internal.resting(v_after, v_order.side, v_order.price, v_behind.next_size, '{}');
         end if;
         if v_order.side = 'buy' then
             v_after.bid_size := v_left;

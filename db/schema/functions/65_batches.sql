@@ -1,67 +1,69 @@
 -- Many orders in one transaction: a client's batch, and orders that somebody inserted with plain SQL.
 
-create or replace function internal.lock_for(p_orders orders[]) returns void
+drop function if exists internal.lock_for(orders[]);
+create function internal.lock_for(p_orders orders[]) returns internal.stand
 language plpgsql as $$
 declare
-    v_accounts bigint[];
+    v_stand internal.stand;
+    v_stops public.orders[];
     v_side record;
-    v_maker record;
-    v_reach numeric;
-    v_worst numeric;
-    v_stops boolean;
+    v_book record;
 begin
     -- All instruments, in id order.
-    perform from internal.books b
-    where b.instrument_id in (select o.instrument_id from unnest(p_orders) o)
-    order by b.instrument_id
-    for no key update;
+    select array_agg(b.instrument_id), array_agg((b.instrument_id, b.symbol, b.currency, b.is_active, b.tick_size, b.lot_size, b.bid_price, b.bid_size,
+               b.ask_price, b.ask_size, b.last_price, b.waiting_stops, b.updated_at, b.linked_orders, b.buy_stop, b.sell_stop)::internal.market)
+    into v_stand.instruments, v_stand.markets
+    from (
+        select * from internal.books b
+        where b.instrument_id in (select o.instrument_id from unnest(p_orders) o)
+        order by b.instrument_id
+        for no key update
+    ) b;
+    v_stand.requesters := array(select distinct o.account_id from unnest(p_orders) o where o.account_id is not null);
+    v_stand.accounts := v_stand.requesters;
+    v_stops := array(
+        select o from public.orders o
+        where o.instrument_id = any (v_stand.instruments) and o.status = 'pending' and o.order_type in ('stop', 'stop_limit') and o.priority is not null
+        order by o.priority);
 
-    -- All accounts that can take part, in id order: those of the orders, and of what stands in the book as far as all of them together can reach.
-    select array_agg(o.account_id) into v_accounts from unnest(p_orders) o;
+    -- Of each side of each book as much as all orders of the other side can reach together, with the stops that they may set off.
     for v_side in
-        select o.instrument_id, o.side, sum(o.quantity) as quantity,
-               case o.side when 'buy' then max(coalesce(o.price, 1e12)) else min(coalesce(o.price, 0)) end as price_limit,
-               array_agg(distinct o.account_id) as accounts, bool_or(o.order_type in ('stop', 'stop_limit')) as stops
-        from unnest(p_orders) o
-        group by o.instrument_id, o.side
+        select k.k, s.side, coalesce(d.quantity, 0) as quantity, coalesce(d.accounts, '{}') as accounts,
+               coalesce(d.price_limit, case s.side when 'sell' then 'Infinity'::numeric else 0 end) as price_limit
+        from generate_series(1, cardinality(v_stand.instruments)) k (k)
+        cross join (values (1, 'buy'), (2, 'sell')) as s (number, side)
+        left join (
+            select o.instrument_id, o.side, sum(o.quantity - o.filled_quantity) as quantity, array_agg(distinct o.account_id) as accounts,
+                   case o.side when 'buy' then max(coalesce(o.price, 'Infinity')) else min(coalesce(o.price, 0)) end as price_limit
+            from unnest(p_orders || v_stops) o
+            group by o.instrument_id, o.side
+        ) d on d.instrument_id = v_stand.instruments[k.k] and d.side <> s.side
+        order by k.k, s.number
     loop
-        v_reach := 0;
-        v_worst := null;
-        for v_maker in
-            select * from (
-                select r.account_id, r.price, r.quantity - r.filled_quantity as quantity, r.priority
-                from public.orders r
-                where v_side.side = 'buy' and r.instrument_id = v_side.instrument_id and r.side = 'sell'
-                    and r.status in ('open', 'partially_filled') and r.price <= v_side.price_limit
-                order by r.price, r.priority
-            ) asks
-            union all
-            select * from (
-                select r.account_id, r.price, r.quantity - r.filled_quantity as quantity, r.priority
-                from public.orders r
-                where v_side.side = 'sell' and r.instrument_id = v_side.instrument_id and r.side = 'buy'
-                    and r.status in ('open', 'partially_filled') and r.price >= v_side.price_limit
-                order by r.price desc, r.priority
-            ) bids
-        loop
-            v_accounts := v_accounts || v_maker.account_id;
-            v_worst := v_maker.price;
-            if v_maker.account_id <> all (v_side.accounts) then
-                v_reach := v_reach + v_maker.quantity;
-                exit when v_reach >= v_side.quantity;
-            end if;
-        end loop;
-        -- Where a stop may be set off, everyone with a working order may take part.
-        select b.waiting_stops > 0 or b.linked_orders > 0 or v_side.stops into v_stops from internal.books b where b.instrument_id = v_side.instrument_id;
-        if v_stops then
-            v_accounts := v_accounts || internal.participants(v_side.instrument_id);
-        end if;
+        v_book := internal.resting(v_stand.markets[v_side.k], v_side.side, v_side.price_limit, v_side.quantity, v_side.accounts);
+        v_stand.heads := v_stand.heads || case when v_book.makers is null then 0 else coalesce(cardinality(v_stand.orders), 0) + 1 end;
+        v_stand.orders := v_stand.orders || v_book.makers;
+        v_stand.ends := v_stand.ends || coalesce(cardinality(v_stand.orders), 0);
+        v_stand.next_prices := v_stand.next_prices || v_book.next_price;
+        v_stand.next_sizes := v_stand.next_sizes || v_book.next_size;
+        v_stand.accounts := v_stand.accounts || v_book.accounts;
     end loop;
-    perform from public.accounts a where a.account_id = any (v_accounts) order by a.account_id for no key update;
+    v_stand.stops := array(select coalesce(cardinality(v_stand.orders), 0) + n from generate_series(1, cardinality(v_stops)) n);
+    v_stand.orders := v_stand.orders || v_stops;
+    -- Where a stop may be set off, or orders hang together, everyone with a working order may take part.
+    for v_side in
+        select m.instrument_id from unnest(v_stand.markets) m
+        where m.waiting_stops > 0 or m.linked_orders > 0
+            or exists (select from unnest(p_orders) o where o.instrument_id = m.instrument_id and o.order_type in ('stop', 'stop_limit'))
+    loop
+        v_stand.accounts := v_stand.accounts || internal.participants(v_side.instrument_id);
+    end loop;
+    perform from public.accounts a where a.account_id = any (v_stand.accounts) order by a.account_id for no key update;
+    return v_stand;
 end;
 $$;
 comment on function internal.lock_for is
-    'Takes every lock that these orders can need, instruments before accounts, each in id order, so that working through them waits for nobody.';
+    'Takes every lock that these orders can need, instruments before accounts, each in id order, so that working through them waits for nobody; and reads whom they can meet.';
 
 create or replace function internal.batch_element(p_element jsonb) returns orders
 language plpgsql stable as $$
@@ -173,6 +175,8 @@ declare
     v_ids bigint[];
     v_errors text[];
     v_request public.orders;
+    v_stand internal.stand;
+    v_settled bigint[];
     v_count integer;
 begin
     if p_orders is null or jsonb_typeof(p_orders) <> 'array' then
@@ -197,8 +201,16 @@ begin
         end;
     end loop;
 
-    perform internal.lock_for(array(select r from unnest(v_requests) r where (r).account_id is not null));
+    v_stand := internal.lock_for(array(select r from unnest(v_requests) r where (r).account_id is not null));
+    if v_stand.instruments is not null then
+        v_settled := internal.settle(v_requests, v_stand);
+    end if;
     for v_at in 1..v_count loop
+        -- All at once, or, where that cannot be told for certain, one after another.
+        if v_settled is not null then
+            v_ids := v_settled;
+            exit;
+        end if;
         v_request := v_requests[v_at];
         continue when v_request.account_id is null;
         select * into v_market from internal.markets m where m.instrument_id = v_request.instrument_id;

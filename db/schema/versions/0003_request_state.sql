@@ -27,3 +27,11 @@ alter type internal.outcome
     add attribute market internal.market, add attribute top_known boolean, add attribute published boolean;
 comment on type internal.outcome is
     'What became of an order: its status, when, the prices it printed in their order, the quantity printed, whether the book or the stops changed; the instrument as it is now, whether its top is known or must be read again, and whether all that has been shown.';
+
+-- What a batch finds when it has all its locks.
+create type internal.stand as (
+    instruments bigint[], markets internal.market[], requesters bigint[], accounts bigint[], orders orders[], heads integer[], ends integer[],
+    next_prices numeric[], next_sizes numeric[], stops integer[]
+);
+comment on type internal.stand is
+    'The instruments of a batch in id order; the accounts that send orders, and all that are locked; the orders that these can meet, side by side (2k - 1 the bids, 2k the asks of instrument k: the first and the last of each, and price and size of the level behind), and after them the waiting stops.';
