@@ -64,25 +64,28 @@ declare
     v_new_prints numeric[] := p_outcome.prints;
     v_outcome internal.outcome;
     v_queue bigint[] := '{}';
+    v_set_off bigint[];
     v_next integer := 1;
     v_stop public.orders;
 begin
     -- Stops run first in, first out, each when the one before is completely done; their prints can set off more (rule 11).
     while p_market.waiting_stops > 0 or p_market.linked_orders > 0 loop
+        v_set_off := '{}';
         -- An order's prints go one way, so the first and the last are the highest and the lowest; trailing stops want to see them all.
         if p_market.linked_orders > 0 and cardinality(v_new_prints) > 0
             or greatest(v_new_prints[1], v_market.last_price) >= p_market.buy_stop
             or least(v_new_prints[1], v_market.last_price) <= p_market.sell_stop
         then
-            v_queue := v_queue || array(
+            v_set_off := array(
                 select t.order_id
                 from unnest(internal.triggered_stops(p_market.instrument_id, v_new_prints)) with ordinality as t (order_id, turn)
                 where t.order_id <> all (v_queue)
                 order by t.turn);
+            v_queue := v_queue || v_set_off;
         end if;
         -- What hangs together is put right before anything else runs; an exit can trade, and then its prints come next.
         if p_market.linked_orders > 0 then
-            v_outcome := internal.follow_links(v_market, v_new_prints, v_queue[v_next:]);
+            v_outcome := internal.follow_links(v_market, v_new_prints, v_queue, v_set_off);
             v_market := v_outcome.market;
             v_top_known := false;
             v_new_prints := v_outcome.prints;

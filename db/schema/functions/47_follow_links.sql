@@ -5,13 +5,15 @@ language plpgsql as $$
 declare
     v_reserved numeric;
 begin
-    select case when o.reserved > 0 then least(
+    -- A cash account's buy; what was too little to be a cent may become one.
+    select case when o.side = 'buy' and m.account_type is null then least(
                case when p_quantity <= o.quantity then o.reserved else 'Infinity' end,
                internal.reserve(p_quantity - o.filled_quantity, coalesce(o.price, o.stop_price), coalesce(f.maker_rate, 0), coalesce(f.taker_rate, 0)))
            else 0 end
     into v_reserved
     from public.accounts a
     left join public.fee_schedule f on f.account_type = a.account_type
+    left join public.margin_schedule m on m.account_type = a.account_type
     where a.account_id = o.account_id;
     update public.accounts a set reserved = a.reserved - o.reserved + v_reserved, updated_at = p_at
     where a.account_id = o.account_id and v_reserved <> o.reserved;
@@ -27,7 +29,9 @@ end;
 $$;
 comment on function internal.resize is 'Gives a working order another total quantity because of an order that it hangs together with.';
 
-create or replace function internal.follow_links(p_market internal.market, p_prints numeric[], p_triggered bigint[]) returns internal.outcome
+drop function if exists internal.follow_links(internal.market, numeric[], bigint[]);
+create or replace function internal.follow_links(p_market internal.market, p_prints numeric[], p_triggered bigint[], p_set_off bigint[])
+returns internal.outcome
 language plpgsql as $$
 declare
     v_pair record;
@@ -114,15 +118,16 @@ begin
         end if;
     end loop;
 
-    -- L3: stops that trail follow the best of the prints; those that are set off stay where they were reached.
+    -- L3: stops that trail follow the best of the prints; those that these set off as far as they were reached, those before them no more.
     if cardinality(p_prints) > 0 then
         for v_trail in
-            select o as stop, case when o.order_id = any (coalesce(p_triggered, '{}')) then internal.reached_price(o, p_prints)
+            select o as stop, case when o.order_id = any (p_set_off) then internal.reached_price(o, p_prints)
                        else internal.trailed_price(o, case o.side when 'sell' then x.highest else x.lowest end) end as price
             from public.orders o
             cross join (select max(p) as highest, min(p) as lowest from unnest(p_prints) p) x
             where o.instrument_id = p_market.instrument_id and o.status = 'pending' and o.priority is not null and o.triggered_at is null
                 and (o.trail_amount is not null or o.trail_percent is not null)
+                and (o.order_id <> all (p_triggered) or o.order_id = any (p_set_off))
             order by o.order_id
         loop
             if (v_trail.stop).side = 'sell' and v_trail.price > (v_trail.stop).stop_price
