@@ -92,7 +92,7 @@ class Arena:
         self._raise_differences()
 
     def _raise_differences(self) -> None:
-        self._comparison.differences.raise_any(repr(self.story[-1]))
+        self._comparison.differences.raise_any(self.story[-1])
 
     def _compare_answers(self, step: Step, expected: object, got: object) -> None:
         differences = self._comparison.differences

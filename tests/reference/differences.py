@@ -31,10 +31,10 @@ class Differences:
         """Note a difference."""
         self._found.append(f"{what}: the rules say {_readable(expected)}, the database {_readable(got)}")
 
-    def raise_any(self, after: str) -> None:
+    def raise_any(self, after: object) -> None:
         """Raise Difference if anything was noted."""
         if self._found:
-            raise Difference(f"after {after}:\n  " + "\n  ".join(self._found))
+            raise Difference(f"after {after!r}:\n  " + "\n  ".join(self._found))
 
 
 def _readable(value: object) -> str:
