@@ -28,7 +28,7 @@ begin
         last_at = case when v_last is not null then v_at else b.last_at end,
         session_date = case when v_last is not null then v_at::date else b.session_date end,
         session_volume = case when v_last is not null and b.session_date is distinct from v_at::date then 0 else b.session_volume end + p_volume,
-        previous_close = case when v_last is not null and b.session_date < v_at::date then b.last_price else b.previous_close end,
+        previous_close = case when v_last is not null and b.session_date < v_at::date then p_before.last_price else b.previous_close end,
         version = b.version + 1, updated_at = greatest(b.updated_at, v_at)
     where b.instrument_id = p_after.instrument_id;
 end;

@@ -75,7 +75,14 @@ begin
             and o.filled_quantity > o.covered_quantity and o.updated_at >= p_market.updated_at
         order by o.order_id
     loop
+        -- The exits of the entry before may have met this one.
+        select * into v_entry from public.orders o where o.order_id = v_entry.order_id;
         update public.orders o set covered_quantity = o.filled_quantity where o.order_id = v_entry.order_id;
+        -- An exit may need margin, and that is reckoned with the market as it is by now.
+        v_market := internal.read_top(v_market);
+        update internal.books b
+        set bid_price = v_market.bid_price, ask_price = v_market.ask_price, last_price = v_market.last_price
+        where b.instrument_id = v_market.instrument_id;
         select array_agg(o order by o.order_id) into v_exits
         from public.orders o
         where o.parent_id = v_entry.order_id and o.status in ('pending', 'open', 'partially_filled') and o.triggered_at is null
