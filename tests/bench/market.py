@@ -10,6 +10,9 @@ from tests.bench.scale import Scale
 MIDDLE = 10_000
 """The price around which all trade, in ticks of a cent."""
 
+RESTING = 20
+"""Orders on each side of each book at the start."""
+
 HOLDING = 10_000
 """Of each instrument in each cash account at the start: with orders of at most ten, none runs out."""
 
@@ -29,6 +32,17 @@ from generate_series(1, {instruments}) n;
 select count(deposit(account_id, case when account_id = {founder} then 1000000000000 else 1000000000 end))
 from accounts;
 """
+# What rests when the clients come: statistics of empty books would make plans for them.
+_BOOKS = """
+select count(o.order_id)
+from generate_series(1, {instruments}) i
+cross join lateral place_orders((
+    select jsonb_agg(jsonb_build_object(
+        'account_id', 1 + (n * 7 + i) % {accounts}, 'instrument_id', i, 'order_type', 'limit', 'side', s.side,
+        'quantity', 1 + n % 10, 'price', ({middle} + s.sign * (1 + n % {spread})) / 100.0))
+    from generate_series(1, {resting}) n
+    cross join (values ('buy', -1), ('sell', 1)) as s (side, sign))) o
+"""
 _OFFER = "select place_order($1, $2, 'limit', 'sell', $3, $4)"
 _TAKE = "select place_order($1, i, 'limit', 'buy', $2, $3) from generate_series(1, $4) i"
 
@@ -46,4 +60,13 @@ async def open_for_trading(database: Database, scale: Scale) -> None:
         await database.execute(_OFFER, founder, instrument_id, HOLDING * len(cash), price)
     for account_id in cash:
         await database.execute(_TAKE, account_id, HOLDING, price, scale.instruments)
+    await database.execute(
+        _BOOKS.format(
+            instruments=scale.instruments,
+            accounts=scale.accounts,
+            middle=MIDDLE,
+            spread=RESTING,
+            resting=RESTING,
+        )
+    )
     await database.execute("vacuum analyze")

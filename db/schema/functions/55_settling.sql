@@ -10,7 +10,10 @@
 --   a fill-or-kill order finds on its way that somebody cannot pay.
 
 create or replace function internal.settle(p_requests orders[], p_stand internal.stand) returns bigint[]
-language plpgsql as $$
+language plpgsql
+-- Hundreds of orders are matched with hundreds of positions.
+set enable_hashjoin = on
+as $$
 declare
     v_existing constant integer := coalesce(cardinality(p_stand.orders), 0);
     v_instruments constant bigint[] := p_stand.instruments;
@@ -127,35 +130,47 @@ begin
     end if;
 
     -- 1. What everybody has -----------------------------------------------------------------------------------------------------
+    with a as materialized (
+        select a.account_id, a.balance, a.reserved, a.currency, a.updated_at, coalesce(f.maker_rate, 0) as maker_rate,
+               coalesce(f.taker_rate, 0) as taker_rate, m.account_type is not null as is_margin,
+               case when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
+                    when u.is_active is false then 'the user is not active' end as shut,
+               greatest(m.initial_rate, m.maintenance_long_rate, m.maintenance_short_rate) as rate,
+               m.account_type is not null and a.account_id = any (p_stand.requesters) as looked_at
+        from public.accounts a
+        left join public.users u on u.user_id = a.user_id
+        left join public.fee_schedule f on f.account_type = a.account_type
+        left join public.margin_schedule m on m.account_type = a.account_type
+        where a.account_id = any (p_stand.accounts)
+    ),
+    marks as materialized (
+        select * from internal.marks k where exists (select from a where a.looked_at)
+    ),
+    elsewhere as (
+        select p.account_id, sum(p.quantity * coalesce(k.mark, p.average_price)) as value, sum(abs(p.quantity * coalesce(k.mark, p.average_price))) as gross
+        from a
+        join public.positions p on p.account_id = a.account_id
+        left join marks k on k.instrument_id = p.instrument_id
+        where a.looked_at and p.quantity <> 0 and p.instrument_id <> all (v_instruments)
+        group by p.account_id
+    ),
+    working as (
+        select o.account_id, sum((o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price)) as value
+        from a
+        join public.orders o on o.account_id = a.account_id
+        where a.looked_at and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null
+        group by o.account_id
+    )
     select array_agg(x.account_id), array_agg(x.balance), array_agg(x.reserved), array_agg(x.maker_rate), array_agg(x.taker_rate),
            array_agg(x.is_margin), array_agg(x.shut), array_agg(x.currency), array_agg(x.rate), array_agg(x.other_value), array_agg(x.other_gross),
            array_agg(x.open_value), array_agg(0::numeric), max(x.updated_at)
     into v_ids, v_balance, v_reserved, v_maker_rate, v_taker_rate, v_margin, v_shut, v_currency, v_rate, v_other_value, v_other_gross,
          v_open_value, v_fees, v_now
     from (
-        select a.account_id, a.balance, a.reserved, a.currency, a.updated_at, coalesce(f.maker_rate, 0) as maker_rate,
-               coalesce(f.taker_rate, 0) as taker_rate, m.account_type is not null as is_margin,
-               case when a.status is distinct from 'active' then format('the account is %s', coalesce(a.status, 'not active'))
-                    when u.is_active is false then 'the user is not active' end as shut,
-               greatest(m.initial_rate, m.maintenance_long_rate, m.maintenance_short_rate) as rate,
-               h.value as other_value, h.gross as other_gross, w.value as open_value
-        from public.accounts a
-        left join public.users u on u.user_id = a.user_id
-        left join public.fee_schedule f on f.account_type = a.account_type
-        left join public.margin_schedule m on m.account_type = a.account_type
-        left join lateral (
-            select coalesce(sum(p.quantity * coalesce(k.mark, p.average_price)), 0) as value,
-                   coalesce(sum(abs(p.quantity * coalesce(k.mark, p.average_price))), 0) as gross
-            from public.positions p
-            left join internal.marks k on k.instrument_id = p.instrument_id
-            where p.account_id = a.account_id and p.quantity <> 0 and p.instrument_id <> all (v_instruments)
-        ) h on m.account_type is not null and a.account_id = any (p_stand.requesters)
-        left join lateral (
-            select coalesce(sum((o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price)), 0) as value
-            from public.orders o
-            where o.account_id = a.account_id and o.status in ('pending', 'open', 'partially_filled') and o.priority is not null
-        ) w on m.account_type is not null and a.account_id = any (p_stand.requesters)
-        where a.account_id = any (p_stand.accounts)
+        select a.*, coalesce(e.value, 0) as other_value, coalesce(e.gross, 0) as other_gross, coalesce(w.value, 0) as open_value
+        from a
+        left join elsewhere e on e.account_id = a.account_id
+        left join working w on w.account_id = a.account_id
         order by a.account_id
     ) x;
     -- Positions: of everyone whose order is here, and of the margin accounts that send orders, in all instruments of the batch.
@@ -691,7 +706,8 @@ begin
         set balance = h.balance, reserved = h.reserved, commissions = a.commissions + h.fees, updated_at = v_now
         from unnest(v_ids, v_balance, v_reserved, v_fees, v_margin) as h (account_id, balance, reserved, fees, margin)
         where a.account_id = h.account_id
-            and ((a.balance, a.reserved) is distinct from (h.balance, h.reserved) or h.margin and h.account_id = any (p_stand.requesters))
+            and ((a.balance, a.reserved) is distinct from (h.balance, h.reserved) or h.fees > 0
+                or h.margin and h.account_id = any (p_stand.requesters))
     ),
     ledger as (
         insert into public.transactions select * from unnest(v_transactions)

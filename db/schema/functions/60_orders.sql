@@ -156,6 +156,26 @@ end;
 $$;
 comment on function cancel_order is 'True: the order was working and is now cancelled; its fills stay. False: it was final already.';
 
+create or replace function internal.working_orders(p_account_id bigint, p_instrument_id bigint, p_side text, p_day_before timestamp) returns setof orders
+language plpgsql as $$
+begin
+    -- Two statements, so that each has the plan for what it is asked.
+    if p_account_id is not null then
+        return query
+            select * from public.orders o
+            where o.status in ('pending', 'open', 'partially_filled') and o.account_id = p_account_id
+                and (p_instrument_id is null or o.instrument_id = p_instrument_id)
+                and (p_side is null or o.side = p_side);
+    else
+        return query
+            select * from public.orders o
+            where o.status in ('pending', 'open', 'partially_filled') and o.time_in_force = 'DAY' and o.created_at < p_day_before;
+    end if;
+end;
+$$;
+comment on function internal.working_orders is
+    'The working orders of an account, in one instrument or on one side where asked; or, without an account, the DAY orders entered before a time.';
+
 create or replace function internal.end_all(p_where_account bigint, p_where_instrument bigint, p_side text, p_day_before timestamp, p_status text, p_reason text)
 returns integer language plpgsql as $$
 declare
@@ -168,30 +188,19 @@ declare
 begin
     -- Instruments first, then accounts, each in id order; only then is it certain which orders there are.
     select array_agg(distinct o.instrument_id order by o.instrument_id) into v_instruments
-    from public.orders o
-    where o.status in ('pending', 'open', 'partially_filled')
-        and (p_where_account is null or o.account_id = p_where_account)
-        and (p_where_instrument is null or o.instrument_id = p_where_instrument)
-        and (p_side is null or o.side = p_side)
-        and (p_day_before is null or o.time_in_force = 'DAY' and o.created_at < p_day_before);
+    from internal.working_orders(p_where_account, p_where_instrument, p_side, p_day_before) o;
     for v_at_instrument in 1..coalesce(cardinality(v_instruments), 0) loop
         v_markets := v_markets || internal.lock_market(v_instruments[v_at_instrument]);
     end loop;
     perform from public.accounts a
-    where a.account_id in (
-        select o.account_id from public.orders o
-        where o.status in ('pending', 'open', 'partially_filled') and o.instrument_id = any (v_instruments)
-            and (p_where_account is null or o.account_id = p_where_account)
-            and (p_side is null or o.side = p_side)
-            and (p_day_before is null or o.time_in_force = 'DAY' and o.created_at < p_day_before))
+    where a.account_id = any (array(
+        select o.account_id from internal.working_orders(p_where_account, p_where_instrument, p_side, p_day_before) o
+        where o.instrument_id = any (v_instruments)))
     order by a.account_id
     for no key update;
     select array_agg(o.order_id order by o.order_id) into v_orders
-    from public.orders o
-    where o.status in ('pending', 'open', 'partially_filled') and o.instrument_id = any (v_instruments)
-        and (p_where_account is null or o.account_id = p_where_account)
-        and (p_side is null or o.side = p_side)
-        and (p_day_before is null or o.time_in_force = 'DAY' and o.created_at < p_day_before);
+    from internal.working_orders(p_where_account, p_where_instrument, p_side, p_day_before) o
+    where o.instrument_id = any (v_instruments);
     if v_orders is null then
         return 0;
     end if;
