@@ -97,5 +97,55 @@ async def add(
     return _instrument(row)
 
 
+async def change(
+    db: Database,
+    symbol: str,
+    *,
+    name: str | None = None,
+    instrument_type: str | None = None,
+    exchange: str | None = None,
+    tick_size: Decimal | None = None,
+    lot_size: Decimal | None = None,
+) -> Instrument:
+    """Change what is given of an instrument, as the owner; None leaves a field as it is.
+
+    Raises RequestError for an unknown symbol, and for a tick or lot that its orders do not fit.
+    """
+    found = await by_symbol(db, symbol)
+    await db.execute(
+        "select instrument_set($1, $2, $3, $4, $5, $6)",
+        found.symbol,
+        name,
+        instrument_type,
+        exchange,
+        exact_or_none("tick_size", tick_size),
+        exact_or_none("lot_size", lot_size),
+        within=ANSWER_TIMEOUT,
+    )
+    return await by_symbol(db, found.symbol)
+
+
+async def halt(db: Database, symbol: str) -> bool:
+    """Take no more orders for an instrument, as the owner; cancels still work. False: it was halted already.
+
+    Raises RequestError for an unknown symbol.
+    """
+    return await _switch(db, "select instrument_halt($1)", symbol)
+
+
+async def resume(db: Database, symbol: str) -> bool:
+    """Open a halted instrument for orders again, as the owner. False: it was open.
+
+    Raises RequestError for an unknown symbol.
+    """
+    return await _switch(db, "select instrument_resume($1)", symbol)
+
+
+async def _switch(db: Database, call: str, symbol: str) -> bool:
+    found = await by_symbol(db, symbol)  # in any case, and with what is near where there is none
+    changed: bool = await db.fetchval(call, found.symbol, within=ANSWER_TIMEOUT)
+    return changed
+
+
 def _instrument(row: Record) -> Instrument:
     return Instrument(**row)
