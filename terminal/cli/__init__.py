@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from terminal.settings import Settings
 
 COMMANDS = {
+    "account": "Accounts and money: open, close, deposit, withdraw, list.",
     "db": "The embedded server and the schema: start, stop, status, url, migrate, reset.",
     "demo": "Set up the demo market: instruments, history, a demo trader.",
+    "instrument": "What can be traded: add, set, halt, resume, list.",
     "simulate": "Run the simulated participants on any database.",
     "tape": "Play recorded order flow into an instrument's book.",
+    "user": "Who may log in, and as what: add, list, disable, enable, passwd, role.",
 }
 OPTIONS = {
     "database.url": "--database-url",

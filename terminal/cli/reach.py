@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from db.errors import PitsideError
+
 if TYPE_CHECKING:
     from db.database import Database
     from db.settings import DatabaseSettings
+    from terminal.cli import Invocation
 
 Result = TypeVar("Result")
 Work = Callable[["Database", asyncio.Event], Awaitable[Result]]
@@ -21,7 +24,8 @@ Work = Callable[["Database", asyncio.Event], Awaitable[Result]]
 def run(
     settings: DatabaseSettings, application_name: str, work: Work[Result], *, stops: bool = True
 ) -> Result:
-    """Join the server (start it if need be), bring its schema up, do the work, leave.
+    """Join the server (start it if need be), bring its schema up as its owner, else see that it fits; do the
+    work, leave.
 
     The first Ctrl-C (or SIGTERM) asks the work to stop, a second one ends it at once; without `stops` the
     first does.
@@ -30,6 +34,23 @@ def run(
 
     with sharing.join(settings, progress=say) as lease:
         return asyncio.run(_work(lease.url, settings, application_name, work, stops))
+
+
+def administer(invocation: Invocation, command: str, work: Callable[[Database], Awaitable[Result]]) -> Result:
+    """Run work that only the owner of the database may do. Raises PitsideError for anybody else."""
+    from db import users
+
+    async def as_owner(database: Database, _stop: asyncio.Event) -> Result:
+        identity = await users.whoami(database)
+        if not identity.may_administer:
+            role = f"is {identity.role} there" if identity.role else "is no user of it"
+            raise PitsideError(
+                f"{command} is for the owner of {database.where}, and {identity.username} {role}: "
+                "log in as the owner (database.url, --database-url)"
+            )
+        return await work(database)
+
+    return run(invocation.settings().database, command, as_owner, stops=False)
 
 
 def say(message: str) -> None:
@@ -41,9 +62,9 @@ async def _work(
     url: str, settings: DatabaseSettings, application_name: str, work: Work[Result], stops: bool
 ) -> Result:
     from db.database import Database
-    from db.schema.migrate import migrate
+    from db.schema.ready import make_ready
 
-    await migrate(url)
+    await make_ready(url)
     stop = asyncio.Event()
     async with await Database.open(
         url,

@@ -41,7 +41,14 @@ class TlsServer:
 
     def statement(self, text: str) -> None:
         """Run a statement as the superuser, through the socket."""
-        psql = [self.programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.folder / "socket"]
+        psql: list[str | Path] = [
+            self.programs / "psql",
+            "-qX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            self.folder / "socket",
+        ]
         subprocess.run(
             [*psql, "-p", str(self.port), "-U", "postgres", "-c", text, "postgres"],
             check=True,
