@@ -75,7 +75,10 @@ def prepared(password: str) -> str:
 def _require_good(password: str) -> None:
     if len(password) < SHORTEST:
         raise RequestError(
-            "password", None, f"is shorter than {SHORTEST} characters", "Take a longer one: a sentence will do."
+            "password",
+            None,
+            f"is shorter than {SHORTEST} characters",
+            "Take a longer one: a sentence will do.",
         )
     if len(password) > LONGEST:
         raise RequestError("password", None, f"is longer than {LONGEST} characters", "Take a shorter one.")

@@ -180,9 +180,7 @@ async def record_login(db: Database) -> None:
     await db.execute("select record_login()", within=ANSWER_TIMEOUT)
 
 
-async def record_view(
-    db: Database, account_id: int, what: str, detail: dict[str, Any] | None = None
-) -> None:
+async def record_view(db: Database, account_id: int, what: str, detail: dict[str, Any] | None = None) -> None:
     """Note in the audit trail that somebody who supports looks into an account.
 
     `what` is a short text such as `orders`, `detail` anything that JSON can say. Raises RequestError for an

@@ -57,6 +57,9 @@ _STATE = """
     select 'setting', null, split_part(setting, '=', 1), split_part(setting, '=', 2), null
     from pg_db_role_setting, unnest(setconfig) setting
     where setrole = 0 and setdatabase = (select oid from pg_database where datname = current_database())
+    union all
+    select 'open', null, datname, null, null from pg_database
+    where datname = current_database() and has_database_privilege('public', oid, 'connect')
     order by 1, 2, 3"""
 
 
@@ -164,7 +167,8 @@ class _State:
         self.versions = [row for row in rows if row["kind"] == "version"]
         self.functions = {row["name"]: row["checksum"] for row in rows if row["kind"] == "function"}
         settings = {row["name"].lower(): row["checksum"] for row in rows if row["kind"] == "setting"}
-        self.is_set_up = settings.items() >= DATABASE_SETTINGS.items()
+        is_open = any(row["kind"] == "open" for row in rows)
+        self.is_set_up = settings.items() >= DATABASE_SETTINGS.items() and not is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,8 @@ async def _set_up_database(connection: asyncpg.Connection[Record]) -> None:
     name = await connection.fetchval("select quote_ident(current_database())")
     for setting, value in DATABASE_SETTINGS.items():
         await connection.execute(f"alter database {name} set {setting} = '{value}'")
+    # Each user's role is let in by itself (functions/93_logins.sql): a role of another database stays out.
+    await connection.execute(f"revoke all on database {name} from public")
 
 
 @contextlib.contextmanager

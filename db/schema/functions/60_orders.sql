@@ -6,6 +6,7 @@ create or replace function place_order(
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
 ) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
 begin
     return internal.enter(internal.request(p_account_id, p_order_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force,
@@ -77,6 +78,7 @@ comment on function internal.moment is 'The time of a request: taken while its l
 create or replace function cancel_order(p_order_id bigint) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_order_id constant bigint := internal.authorize_order(p_order_id);
     v record;
     v_at timestamp;
 begin
@@ -143,6 +145,8 @@ comment on function internal.end_all is 'Ends all working orders that fit: of an
 
 create or replace function cancel_all_orders(p_account_id bigint, p_instrument_id bigint default null, p_side varchar default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
 begin
     if not exists (select from public.accounts a where a.account_id = p_account_id) then
         perform internal.refuse('account_id', p_account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
@@ -165,6 +169,7 @@ comment on function expire_day_orders is 'The end of the day: DAY orders entered
 create or replace function replace_order(p_order_id bigint, p_quantity numeric default null, p_price numeric default null, p_stop_price numeric default null)
 returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_order_id constant bigint := internal.authorize_order(p_order_id);
     v record;
     v_old public.orders;
     v_new public.orders;

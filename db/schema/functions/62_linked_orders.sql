@@ -41,6 +41,7 @@ create or replace function place_oco(
 ) returns table (limit_order_id bigint, stop_order_id bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_limit public.orders;
     v_stop public.orders;
@@ -92,6 +93,7 @@ create or replace function place_bracket(
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
 ) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
     v_known bigint;
@@ -129,6 +131,7 @@ create or replace function place_trailing_stop(
     p_self_trade varchar default 'cancel_newest', p_client_order_id varchar default null
 ) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
     v_known bigint;
