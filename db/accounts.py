@@ -173,6 +173,37 @@ async def open_account(
     return await by_number(db, account_number)
 
 
+async def open_for(
+    db: Database,
+    username: str,
+    *,
+    account_type: str = "cash",
+    currency: str = "USD",
+    account_number: str | None = None,
+) -> Account:
+    """Open an account for a user, as the owner; without a number the database makes one up.
+
+    Raises RequestError for an unknown user, type or currency, and for a number that is taken.
+    """
+    account_id = await db.fetchval(
+        "select account_open($1, $2, $3, $4)",
+        username,
+        account_type,
+        currency,
+        account_number,
+        within=ANSWER_TIMEOUT,
+    )
+    row = await db.fetchrow(f"{_SELECT} where a.account_id = $1", account_id, within=ANSWER_TIMEOUT)
+    assert row is not None  # noqa: S101 (it was opened just now)
+    return Account(**row)
+
+
+async def close(db: Database, account_id: int) -> None:
+    """Close an account for good, as the owner. Raises RequestError while it holds positions, working orders
+    or cash."""
+    await db.execute("select account_close($1)", account_id, within=ANSWER_TIMEOUT)
+
+
 async def _move(db: Database, call: str, account_id: int, amount: Decimal, description: str | None) -> int:
     transaction_id: int = await db.fetchval(
         call, account_id, exact("amount", amount), description, within=ANSWER_TIMEOUT
