@@ -75,14 +75,12 @@ async def add(
     tick_size: Decimal | None = None,
     lot_size: Decimal | None = None,
 ) -> Instrument:
-    """Add an instrument. Raises RequestError when there is one of that symbol."""
-    row = await db.fetchrow(
-        """
-        insert into instruments (symbol, name, instrument_type, exchange, currency, tick_size, lot_size)
-        values ($1, $2, $3, $4, $5, $6, $7) on conflict (symbol) do nothing
-        returning
-            instrument_id, symbol, name, instrument_type, exchange, currency, tick_size, lot_size,
-            is_active""",
+    """Add an instrument, as the owner; it is open for orders at once.
+
+    Raises RequestError for a symbol that is taken, and for words and steps that will not do.
+    """
+    await db.execute(
+        "select instrument_add($1, $2, $3, $4, $5, $6, $7)",
         symbol,
         name,
         instrument_type,
@@ -92,9 +90,7 @@ async def add(
         exact_or_none("lot_size", lot_size),
         within=ANSWER_TIMEOUT,
     )
-    if row is None:
-        raise RequestError("symbol", symbol, "there is an instrument of that symbol", "Take another symbol.")
-    return _instrument(row)
+    return await by_symbol(db, symbol)
 
 
 async def change(

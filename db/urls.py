@@ -62,6 +62,11 @@ def user_of(url: str) -> str | None:
     return unquote(user) if user else parameter(url, "user")
 
 
+def has_password(url: str) -> bool:
+    """Whether a URL carries a password."""
+    return urlsplit(url).password is not None or parameter(url, "password") is not None
+
+
 def is_local(url: str) -> bool:
     """Whether a URL leads nowhere but to this machine: sockets and loopback addresses."""
     parts = urlsplit(url)

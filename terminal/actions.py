@@ -85,6 +85,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("view.positions", "To the positions", "4", "trading", "view('positions')"),
     Action("view.orders", "To the working orders", "5", "trading", "view('orders')"),
     Action("view.watchlist", "To the watchlist", "6", "trading", "view('watchlist')"),
+    Action("account.switch", "Another of your accounts", "a", "trading", "accounts"),
+    Action("app.logout", "Log out, to the log-in", "L", "app", "logout"),
     Action("app.keys", "All keys", "question_mark,f1", "app", "keys", "Keys"),
     Action("app.quit", "Quit", "q", "app", "quit", "Quit"),
     Action("app.quit_now", "Quit, also while typing", "ctrl+q", "app", "quit", priority=True),

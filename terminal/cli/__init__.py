@@ -36,6 +36,7 @@ COMMANDS = {
 OPTIONS = {
     "database.url": "--database-url",
     "database.data_dir": "--data-dir",
+    "terminal.user": "--user",
     "terminal.account": "--account",
 }
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
@@ -129,6 +130,7 @@ class Invocation:
 )
 @click.option("--database-url", metavar="URL", help="A Postgres server instead of the embedded one.")
 @click.option("--data-dir", metavar="FOLDER", help="Data folder of the embedded server.")
+@click.option("--user", metavar="NAME", help="Who logs in (else the demo trader, or whom the log-in names).")
 @click.option("--account", metavar="NUMBER", help="Number of the account to trade with.")
 @click.option(
     "--set",
@@ -144,6 +146,7 @@ def main(
     config: Path | None,
     database_url: str | None,
     data_dir: str | None,
+    user: str | None,
     account: str | None,
     assignments: tuple[str, ...],
 ) -> None:
@@ -157,7 +160,12 @@ def main(
                 f"--set {assignment}: write section.name=value, such as --set simulation.pace=2"
             )
         overrides.setdefault(section, {})[name] = text
-    named = {"database.url": database_url, "database.data_dir": data_dir, "terminal.account": account}
+    named = {
+        "database.url": database_url,
+        "database.data_dir": data_dir,
+        "terminal.user": user,
+        "terminal.account": account,
+    }
     for path, value in named.items():
         if value is not None:
             section, _, name = path.partition(".")

@@ -12,6 +12,7 @@ from typing import Any
 
 from terminal.state import (
     Account,
+    AccountChoice,
     Answer,
     Book,
     Candle,
@@ -119,6 +120,14 @@ ACCOUNT = Account(
     maker_rate=D("0.0001"),
     taker_rate=D("0.0005"),
 )
+ACCOUNTS = (
+    AccountChoice(1, "D-10001", "dana", "cash", "USD", D("100000.00"), True),
+    AccountChoice(7, "D-20044", "dana", "margin", "USD", D("52310.75"), True),
+    AccountChoice(9, "D-30007", "dana", "cash", "EUR", D("0.00"), False),
+)
+OTHER_ACCOUNT = replace(
+    ACCOUNT, account_id=7, number="D-20044", kind="margin", balance=D("52310.75"), available=D("52310.75")
+)
 POSITIONS = (
     Position(AAPL, D(120), D("178.4433"), D("185.21"), D("22225.20"), D("812.00"), D("0.00")),
     Position(BTCUSD, D("0.2500"), D("66100.0"), D("68250.5"), D("17062.63"), D("537.63"), D("-310.25")),
@@ -149,6 +158,8 @@ def sample_state(instrument: Instrument = AAPL) -> DeskState:
     state = DeskState(
         connection=Connection("live", ""),
         demo=True,
+        user="dana",
+        accounts=ACCOUNTS,
         account=ACCOUNT,
         instruments=INSTRUMENTS,
         instrument=instrument,
@@ -222,6 +233,15 @@ class FakeDesk:
         self.asked.append(("set_timeframe", timeframe))
         if self._state.instrument is not None:
             self.set(candles=candles_of(self._state.instrument, timeframe))
+
+    async def list_accounts(self) -> tuple[AccountChoice, ...]:
+        self.asked.append(("list_accounts",))
+        return self._state.accounts
+
+    async def switch_account(self, account_id: int) -> None:
+        self.asked.append(("switch_account", account_id))
+        account = {1: ACCOUNT, 7: OTHER_ACCOUNT}[account_id]
+        self.set(account=account, positions=POSITIONS if account is ACCOUNT else (), orders=())
 
     async def place(self, entry: OrderEntry) -> Answer:
         self.asked.append(("place", entry))
