@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 HERE = Protection("safe", "Nothing leaves this computer")
 PROTECTIONS = {
     "verify-full": Protection("safe", "Encrypted; the server must prove who it is"),
-    "verify-ca": Protection("safe", "Encrypted; a trusted authority vouches for the server"),
-    "require": Protection("weak", "Encrypted, but the server need not prove who it is"),
-    "prefer": Protection("weak", "Encrypted only if the server offers it, and unverified"),
-    "allow": Protection("weak", "Encrypted only if the server insists, and unverified"),
+    "verify-ca": Protection("safe", "Encrypted; the server's authority is checked"),
+    "require": Protection("weak", "Encrypted; the server is not verified"),
+    "prefer": Protection("weak", "Encrypted only where offered, unverified"),
+    "allow": Protection("weak", "Not encrypted unless the server insists"),
     "disable": Protection("weak", "Not encrypted"),
 }
 

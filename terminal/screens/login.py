@@ -8,15 +8,15 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Checkbox, Input, Label
+from textual.widgets import Input, Label
 
 from db.errors import LoginError, PitsideError, RequestError
 from terminal.login import Entrance, LoginEntry, LoginForm
 from terminal.state import Answer, TradingDesk
 from terminal.widgets.answer import AnswerLines
+from terminal.widgets.choice import Choice
 from terminal.widgets.protection import ProtectionLine
 from terminal.widgets.send_button import SendButton
 from terminal.widgets.wordmark import Wordmark
@@ -25,12 +25,16 @@ FIELDS = ("user", "password", "server")
 
 
 class LoginScreen(Screen[None]):
-    """Stays until somebody is let in; then it posts `Entered` with their desk."""
+    """Stays until somebody is let in; then it posts `Entered` with their desk.
+
+    A password manager types faster than fields pass on the focus, and what follows the user's name must not
+    appear in the field of the name: keys that move the focus are looked at before any field gets them.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Log in", show=False),
-        Binding("down", "move(1)", "Next field", show=False),
-        Binding("up", "move(-1)", "Field before", show=False),
+        Binding("enter", "accept", "Log in", show=False, priority=True),
+        Binding("tab,down", "move(1)", "Next field", show=False, priority=True),
+        Binding("shift+tab,up", "move(-1)", "Field before", show=False, priority=True),
         Binding("escape", "leave", "Stop waiting", show=False),
     ]
     DEFAULT_CSS = """
@@ -42,7 +46,7 @@ class LoginScreen(Screen[None]):
             border: round $foreground 30%;
             border-title-color: $text;
             border-subtitle-color: $text-muted;
-            padding: 1 3;
+            padding: 1 3 0 3;
         }
         Wordmark { margin-bottom: 1; }
         .row { height: 1; margin-bottom: 1; }
@@ -51,16 +55,9 @@ class LoginScreen(Screen[None]):
         .row > Input:focus { background: $primary 18%; }
         #server_row { margin-bottom: 0; }
         #protection_row { margin-bottom: 1; }
-        Checkbox { margin-left: 10; margin-bottom: 1; border: none; padding: 0 1; background: $background; }
-        Checkbox:focus { background: $primary 18%; }
-        SendButton { margin-top: 0; }
-        AnswerLines { height: 3; margin-top: 1; }
-        &.-short {
-            #box { padding: 0 3; }
-        }
+        AnswerLines { height: 5; margin-top: 1; }
     }
     """
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - so Textual has it
 
     class Entered(Message):
         """Somebody is in."""
@@ -101,7 +98,9 @@ class LoginScreen(Screen[None]):
                 yield Label("")
                 yield ProtectionLine(id="protection")
             if self._entrance.keeps_passwords:
-                yield Checkbox("Keep the password in the keyring", id="keep")
+                with Horizontal(classes="row"):
+                    yield Label("Keyring")
+                    yield Choice((("no", "Do not keep it"), ("yes", "Keep the password")), id="keep")
             yield SendButton(id="enter")
             yield AnswerLines(id="answer")
 
@@ -121,7 +120,7 @@ class LoginScreen(Screen[None]):
         return value if field == "password" else value.strip()
 
     def _focus(self, field: str) -> None:
-        self.query_one(f"#{field}", Input).focus()
+        self.set_focus(self.query_one(f"#{field}", Input))  # at once: `focus` would do it later
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another server is protected in another way; another user may have a password kept."""
@@ -157,10 +156,6 @@ class LoginScreen(Screen[None]):
     def _answer(self, answer: Answer | None) -> None:
         self.query_one(AnswerLines).show_answer(answer)
 
-    def on_resize(self, _event: Resize) -> None:
-        """Another height may have room for less."""
-        self._refresh()
-
     # What keys do.
 
     def action_move(self, fields: int) -> None:
@@ -170,18 +165,18 @@ class LoginScreen(Screen[None]):
         else:
             self.focus_previous()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter: on to the password, else in."""
-        if event.input.id == "user" and self._text("user") and not self._text("password") and not self._kept:
+    def action_accept(self) -> None:
+        """From the user on to the password; from anywhere else in."""
+        if self.focused is not None and self.focused.id == "user":
             self._focus("password")
-        else:
-            self.action_submit()
+        else:  # once the field has what was typed before
+            (self.focused or self).call_later(self._submit)
 
     def on_send_button_pressed(self) -> None:
         """The button does what Enter does."""
-        self.action_submit()
+        self._submit()
 
-    def action_submit(self) -> None:
+    def _submit(self) -> None:
         """Log in with what is typed."""
         if self._waiting:
             return
@@ -190,7 +185,7 @@ class LoginScreen(Screen[None]):
                 self._focus(field)
                 self._answer(Answer("error", f"Enter a {field}"))
                 return
-        keep = self._entrance.keeps_passwords and self.query_one("#keep", Checkbox).value
+        keep = self._entrance.keeps_passwords and self.query_one("#keep", Choice).value == "yes"
         entry = LoginEntry(self._text("user"), self._text("password"), self._text("server"), keep)
         self._waiting = True
         self._answer(None)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from db.errors import PitsideError
+from terminal.login import THIS_COMPUTER, LoginEntry, LoginForm, Protection
 from terminal.state import (
     Account,
     AccountChoice,
@@ -263,3 +265,43 @@ class FakeDesk:
 
     def _answer(self, outcome: Any, text: str) -> Answer:
         return self.answers.pop(0) if self.answers else Answer(outcome, text)
+
+
+class FakeEntrance:
+    """An Entrance that lets `desk` in, after what the test wants to happen.
+
+    `asked` are the entries in order; `refusals` what the next ones are answered with; `gate`, when there is
+    one, is waited for.
+    """
+
+    def __init__(
+        self, form: LoginForm | None = None, *, desk: FakeDesk | None = None, keyring: bool = False
+    ) -> None:
+        self.form = form or LoginForm("", "db.example")
+        self.desk = desk or FakeDesk()
+        self.keeps_passwords = keyring
+        self.kept: set[tuple[str, str]] = set()
+        self.asked: list[LoginEntry] = []
+        self.refusals: list[PitsideError] = []
+        self.gate: asyncio.Event | None = None
+
+    def protection(self, server: str) -> Protection:
+        if server == THIS_COMPUTER:
+            return Protection("safe", "Nothing leaves this computer")
+        if server.startswith("weak"):
+            return Protection("weak", "Encrypted only where offered, unverified")
+        if not server or " " in server:
+            return Protection("none", "")
+        return Protection("safe", "Encrypted; the server must prove who it is")
+
+    async def has_password(self, user: str, server: str) -> bool:
+        return (user, server) in self.kept
+
+    async def enter(self, entry: LoginEntry) -> FakeDesk:
+        self.asked.append(entry)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.form = LoginForm(entry.user, entry.server)
+        return self.desk
