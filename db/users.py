@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-
 from db import scram
 from db.database import ANSWER_TIMEOUT, Database
 from db.errors import RequestError

@@ -22,14 +22,17 @@ end;
 $$;
 comment on function internal.acting_user is 'The active user who logged in; anybody else is refused.';
 
+-- Called by every order: an `if` with an expression costs half of what a statement does, and a SET clause would cost more than the look-up.
 create or replace function internal.authorize(p_account_id bigint) returns bigint language plpgsql stable as $$
 begin
     if internal.may_administer() then
         return p_account_id;
     end if;
-    perform from public.users u join public.accounts a on a.user_id = u.user_id
-    where u.username = session_user::text and u.is_active and a.account_id = p_account_id;
-    if not found then
+    if not exists (
+        select from public.users u
+        join public.accounts a on a.user_id = u.user_id
+        where u.username = session_user::text and u.is_active and a.account_id = p_account_id)
+    then
         perform internal.acting_user();
         if p_account_id is null then
             perform internal.refuse('account_id', null, 'is missing', 'Name the account that it is about.');
@@ -56,11 +59,12 @@ begin
     if internal.may_administer() then
         return p_order_id;
     end if;
-    perform from public.orders o
-    join public.accounts a on a.account_id = o.account_id
-    join public.users u on u.user_id = a.user_id
-    where o.order_id = p_order_id and u.username = session_user::text and u.is_active;
-    if not found then
+    if not exists (
+        select from public.orders o
+        join public.accounts a on a.account_id = o.account_id
+        join public.users u on u.user_id = a.user_id
+        where o.order_id = p_order_id and u.username = session_user::text and u.is_active)
+    then
         perform internal.acting_user();
         perform internal.refuse('order_id', p_order_id::text, 'there is no such order', 'The table orders lists them.', 'PS002');
     end if;

@@ -99,7 +99,7 @@ begin
         order by o.order_id
         limit 1;
         if found then
-            perform internal.refuse(v_order.field, case v_order.field when 'lot_size' then v_new.lot_size else v_new.tick_size end::text,
+            perform internal.refuse(v_order.field, trim_scale(case v_order.field when 'lot_size' then v_new.lot_size else v_new.tick_size end)::text,
                 format('order %s does not fit it', v_order.order_id), 'Choose a step that the old one is a multiple of, or add a new instrument.');
         end if;
     end if;
