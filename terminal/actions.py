@@ -87,6 +87,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("view.watchlist", "To the watchlist", "6", "trading", "view('watchlist')"),
     Action("account.switch", "Another of your accounts", "a", "trading", "accounts"),
     Action("app.logout", "Log out, to the log-in", "L", "app", "logout"),
+    Action("app.palette", "Find an action or an account", "ctrl+p", "app", "command_palette"),
     Action("app.keys", "All keys", "question_mark,f1", "app", "keys", "Keys"),
     Action("app.quit", "Quit", "q", "app", "quit", "Quit"),
     Action("app.quit_now", "Quit, also while typing", "ctrl+q", "app", "quit", priority=True),

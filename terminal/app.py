@@ -12,6 +12,7 @@ from textual.worker import Worker
 
 from db.errors import LoginError, PitsideError, SettingsError
 from terminal.actions import bindings
+from terminal.commands import Commands
 from terminal.login import Entrance
 from terminal.pictures import without_hosts
 from terminal.screens.login import LoginScreen
@@ -28,7 +29,7 @@ class PitsideApp(App[None]):
     """
 
     TITLE = "Pitside"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS = {Commands}  # noqa: RUF012 - so Textual has it
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
     DEFAULT_CSS = """
     Toast { width: 44; padding: 0 1; background: $panel; }
@@ -115,6 +116,11 @@ class PitsideApp(App[None]):
         if self._desk_worker is not None:
             self._desk_worker.cancel()
         await self._show_login()
+
+    def action_command_palette(self) -> None:
+        """Find an action or an account by typing."""
+        if isinstance(self.screen, TradingScreen):
+            super().action_command_palette()
 
     def action_keys(self) -> None:
         """All keys."""

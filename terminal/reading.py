@@ -103,7 +103,7 @@ async def account_choices(db: Database) -> tuple[tuple[AccountChoice, ...], dict
             kind=found.account_type,
             currency=found.currency,
             balance=found.balance,
-            is_active=found.status == "active",
+            status=found.status,
         )
         for found in known.values()
     )

@@ -106,7 +106,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AccountChoice:
-    """An account that may be looked at; `owner` is its user's name, `is_active` whether it takes orders."""
+    """An account that may be looked at; `owner` is its user's name, `status` `active` or a word for why it
+    takes no orders."""
 
     account_id: int
     number: str
@@ -114,7 +115,7 @@ class AccountChoice:
     kind: str
     currency: str
     balance: Decimal
-    is_active: bool
+    status: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,22 +95,20 @@ class AccountsScreen(ModalScreen[int | None]):
             choices.action_move(next((at for at, row in enumerate(rows) if row.key == self._current), 0))
 
     def _row(self, account: AccountChoice) -> Row:
-        mark = "●" if account.account_id == self._current else ""
-        state = "" if account.is_active else "closed"
-        texts = (mark, account.number, account.owner or "", account.kind, money(account.balance))
-        tone = "text" if account.is_active else "muted"
+        is_active = account.status == "active"
+        plain, strong = ("text", "strong") if is_active else ("muted", "muted")
         return Row(
             key=account.account_id,
-            texts=(*texts, account.currency, state),
-            tones=(
-                "focus",
-                "strong" if account.is_active else "muted",
-                "muted",
-                "muted",
-                tone,
-                "muted",
-                "own",
+            texts=(
+                "●" if account.account_id == self._current else "",
+                account.number,
+                account.owner or "",
+                account.kind,
+                money(account.balance),
+                account.currency,
+                "" if is_active else account.status,
             ),
+            tones=("focus", strong, "muted", "muted", plain, "muted", "own"),
         )
 
     def on_input_submitted(self) -> None:

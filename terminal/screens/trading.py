@@ -157,7 +157,9 @@ class TradingScreen(Screen[None]):
 
     def _draw_right(self, state: DeskState) -> None:
         self.query_one(BookPane).show_book(state.instrument, state.book, state.quote)
-        self.query_one(AccountBar).show_account(state.account, state.connection, state.demo, state.user)
+        self.query_one(AccountBar).show_account(
+            state.account, state.connection, state.demo, state.user, several=len(state.accounts) > 1
+        )
         self.set_class(state.connection.status == "lost", "-lost")
 
     def _draw_left(self, state: DeskState) -> None:

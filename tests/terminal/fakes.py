@@ -123,9 +123,9 @@ ACCOUNT = Account(
     taker_rate=D("0.0005"),
 )
 ACCOUNTS = (
-    AccountChoice(1, "D-10001", "dana", "cash", "USD", D("100000.00"), True),
-    AccountChoice(7, "D-20044", "dana", "margin", "USD", D("52310.75"), True),
-    AccountChoice(9, "D-30007", "dana", "cash", "EUR", D("0.00"), False),
+    AccountChoice(1, "D-10001", "dana", "cash", "USD", D("100000.00"), "active"),
+    AccountChoice(7, "D-20044", "dana", "margin", "USD", D("52310.75"), "active"),
+    AccountChoice(9, "D-30007", "dana", "cash", "EUR", D("0.00"), "closed"),
 )
 OTHER_ACCOUNT = replace(
     ACCOUNT, account_id=7, number="D-20044", kind="margin", balance=D("52310.75"), available=D("52310.75")
@@ -161,7 +161,7 @@ def sample_state(instrument: Instrument = AAPL) -> DeskState:
         connection=Connection("live", ""),
         demo=True,
         user="dana",
-        accounts=ACCOUNTS,
+        accounts=ACCOUNTS[:1],
         account=ACCOUNT,
         instruments=INSTRUMENTS,
         instrument=instrument,
