@@ -1,4 +1,4 @@
-"""`trade user`, `trade account`, `trade instrument` on a real database: as the owner, and as somebody else."""
+"""`trade user`, `account` and `instrument` on a real database: as the owner, and as somebody else."""
 
 from __future__ import annotations
 
