@@ -125,6 +125,7 @@ alter table users enable row level security;
 create policy own on users for select to trader using (username = session_user::text);
 create policy all_rows on users for select to support using (true);
 
+create index accounts_user on accounts (user_id); -- whose accounts: asked by every statement of a trader
 alter table accounts enable row level security;
 create policy own on accounts for select to trader
     using (user_id = any (array(select u.user_id from users u where u.username = session_user::text and u.is_active)));
