@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from db import accounts, scram, users
 from db.database import Database
 from db.errors import DatabaseError, RequestError
+from db.schema.migrate import migrate
 from tests.db.people import PASSWORD, People
 from tests.db.stage import Stage
+from tests.db.tls_server import programs, serving
 from tests.factories import make_instrument
 
 
@@ -165,20 +169,27 @@ async def test_nobody_changes_it(database: Database, people: People) -> None:
             await database.execute(statement)
 
 
-async def test_where_a_client_is(database: Database, database_url: str, people: People) -> None:
-    """Over TCP the address is kept; here the socket has none."""
-    columns = await database.fetch(
-        "select column_name, data_type from information_schema.columns where table_name = 'audit_log' order by ordinal_position"
-    )
-    assert [row[0] for row in columns] == [
-        "audit_id",
-        "at",
-        "username",
-        "address",
-        "application",
-        "process_id",
-        "action",
-        "subject",
-        "detail",
-    ]
-    assert dict(map(tuple, columns))["address"] == "inet"
+@pytest.mark.skipif(programs() is None, reason="no PostgreSQL of the system with TLS (and openssl)")
+async def test_where_a_client_is_and_how_it_came() -> None:
+    """Over TCP the address is kept, and whether the line was encrypted."""
+    with serving(programs() or Path()) as server:
+        owner_url = f"postgresql://postgres@/postgres?host={server.folder}/socket&port={server.port}"
+        await migrate(owner_url)
+        async with await Database.open(owner_url) as database:
+            ann = await People(database, owner_url).add()
+            connection = await asyncpg.connect(
+                host="127.0.0.1",
+                port=server.port,
+                database="postgres",
+                user=ann.username,
+                password=PASSWORD,
+                ssl="require",
+            )
+            await connection.execute("select record_login()")
+            await connection.close()
+            row = await database.fetchrow("select address, detail from audit_log where action = 'login'")
+            assert row is not None
+            assert str(row["address"]) == "127.0.0.1"
+            detail = json.loads(row["detail"])
+            assert detail["tls"] is True
+            assert detail["tls_version"].startswith("TLSv1.")

@@ -81,6 +81,7 @@ comment on function internal.limit_login is 'Gives a login role the limits of it
 create or replace function internal.milliseconds(p_time interval) returns text language sql immutable as $$
     select coalesce(least(round(extract(epoch from p_time) * 1000), 2147483647), 0)::bigint::text
 $$;
+comment on function internal.milliseconds is 'A time as PostgreSQL''s settings take it; 0 is no limit.';
 
 create or replace function internal.make_login(p_username text, p_role text, p_verifier text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
