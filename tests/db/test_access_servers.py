@@ -60,7 +60,7 @@ async def test_a_database_from_before_keeps_what_is_in_it(empty_database_url: st
             await users.set_password(database, "a name with blanks", PASSWORD)
         async with await Database.open(login_url(empty_database_url, name)) as db:
             assert [(one.account_number, one.balance) for one in await accounts.list_all(db)] == [
-                ("OLD-1", 100)
+                ("OLD-1", Decimal(100))
             ]
         assert await database.fetch("select * from verify_ledger()") == []
 
