@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import asyncpg
 import pytest
@@ -453,6 +454,53 @@ async def test_starving_others(scene: Scene, database: Database) -> None:
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await running
     assert await database.fetchval("select count(*) from audit_log where action = 'sessions ended'") == 2
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_trading_on_an_old_look_at_the_book(
+    scene: Scene, database: Database, database_url: str, level: str
+) -> None:
+    """A snapshot from before others came does not make orders pass each other: the books are looked through at the end."""
+    people = People(database, database_url)
+    maker = await people.add(cash="100000", account_type="margin")
+    place = "select place_order($1, $2, 'limit', $3, 1, $4)"
+    async with scene.mallory.connected() as connection, maker.connected() as other:
+        await connection.execute(f"begin isolation level {level}")
+        await connection.fetch("select * from order_book($1)", scene.instrument)
+        await other.execute(place, maker.account, scene.instrument, "sell", Decimal(100))
+        with pytest.raises(asyncpg.SerializationError):
+            await connection.execute(place, scene.mallory.account, scene.instrument, "buy", Decimal(100))
+        await connection.execute("rollback")
+        await other.execute("select cancel_all_orders($1)", maker.account)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "timezone = 'Asia/Tokyo'",
+        "transform_null_equals = on",
+        "enable_indexscan = off",
+        "datestyle = 'German'",
+        "client_encoding = 'LATIN1'",
+        "synchronous_commit = off",
+    ],
+)
+async def test_settings_of_a_session_change_nothing_of_an_order(
+    scene: Scene, database: Database, setting: str
+) -> None:
+    async with scene.mallory.connected() as connection:
+        await connection.execute(f"set {setting}")
+        order = await connection.fetchval(
+            "select place_order($1, $2, 'limit', 'buy', 1, 1)", scene.mallory.account, scene.instrument
+        )
+        assert not await database.fetchval(
+            "select abs(extract(epoch from created_at - (now() at time zone 'UTC'))) > 600 from orders where order_id = $1",
+            order,
+        )
+        for call in (f"cancel_order({scene.order})", f"account_summary({scene.victor.account})"):
+            with pytest.raises(asyncpg.PostgresError, match="there is no such"):
+                await connection.execute(f"select {call}")
+        assert await connection.fetchval("select cancel_order($1)", order)
 
 
 async def test_ending_others_sessions(scene: Scene) -> None:
