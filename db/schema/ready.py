@@ -47,5 +47,6 @@ async def require_fitting(db: Database) -> None:
         )
     if theirs > ours:
         raise SchemaError(
-            f"{db.where} has version {theirs} of the schema, and this program knows {ours}: update the program"
+            f"{db.where} has version {theirs} of the schema, and this program knows {ours}: "
+            "update the program"
         )

@@ -262,6 +262,7 @@ AS_OWNER = [
     ("instrument", "set", "X", "--name", "Y"),
     ("instrument", "halt", "X"),
     ("instrument", "resume", "X"),
+    ("demo",),
 ]
 
 
