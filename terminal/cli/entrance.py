@@ -103,7 +103,7 @@ class TradeEntrance:
         """Log in with what was typed, and remember user and server."""
         is_here = self._is_here(entry.server)
         server = self._server_url(entry.server)
-        shown = THIS_COMPUTER if is_here else urls.server_text(server)
+        shown = THIS_COMPUTER if is_here else urls.server_text(urls.of_server(entry.server))
         password, is_kept = entry.password, False
         if not password and self.keeps_passwords:
             found = await asyncio.to_thread(self._keyring.find, entry.user, shown)
@@ -132,8 +132,9 @@ class TradeEntrance:
         if self._lease.is_embedded:
             named = wanted is not None or not last.server
             return LoginForm(wanted or last.user, THIS_COMPUTER if named else last.server)
-        user = wanted or urls.user_of(self._lease.url)
-        return LoginForm(user or last.user, urls.server_text(self._lease.url))
+        given = self._settings.database.url  # without what other settings add to it
+        server = urls.server_text(given.get_secret_value() if given else self._lease.url)
+        return LoginForm(wanted or urls.user_of(self._lease.url) or last.user, server)
 
     def _is_here(self, server: str) -> bool:
         return self._lease.is_embedded and server.strip().casefold() == THIS_COMPUTER

@@ -153,6 +153,20 @@ async def test_a_password_typed_into_the_server_is_not_remembered(
     assert made.form.server == server_of(database_url)
 
 
+async def test_what_the_settings_say_of_encryption_is_not_part_of_the_server(
+    jo: Person, database_url: str, tmp_path: Path
+) -> None:
+    server = server_of(database_url)
+    made = load_settings({"database": {"url": server, "sslmode": "prefer", "sslrootcert": "/firm/ca.pem"}})
+    lease = Lease(made.database.server_url or "")
+    assert "sslrootcert" in lease.url
+    entrance = TradeEntrance(made, lease, Market(made, lease), tmp_path / "login.json")
+    assert entrance.form.server == server
+    await begins(await entrance.enter(LoginEntry(jo.username, PASSWORD, server)))
+    assert entrance.form.server == server
+    assert json.loads((tmp_path / "login.json").read_text())["server"] == server
+
+
 @pytest.mark.parametrize("who", ["jo", "nobody"])
 async def test_wrong_password_and_unknown_user_are_one_answer(
     entrance: MakeEntrance, jo: Person, database_url: str, tmp_path: Path, who: str
