@@ -370,3 +370,21 @@ async def test_what_cannot_be_an_instrument_is_refused(
     with pytest.raises(RequestError) as refused:
         await database.execute(f"select instrument_add({arguments})")
     assert refused.value.field == field
+
+
+async def test_a_membership_that_another_granted_stops_a_change_of_role(
+    database: Database, people: People
+) -> None:
+    """Nobody is in two groups; who granted the other one revokes it."""
+    ann = await people.add()
+    deputy = fresh("deputy")
+    await database.execute(f"create role {deputy} createrole; grant trader to {deputy} with admin option")
+    await database.execute(f"grant trader to {ann.username} granted by {deputy}")
+    with pytest.raises(RequestError, match="is a member of support and of nothing else"):
+        await users.set_role(database, ann.username, "support")
+    assert (await users.by_name(database, ann.username)).role == "trader"
+    await users.set_password(
+        database, ann.username, "another password"
+    )  # two grants of one group are one group
+    await database.execute(f"revoke trader from {ann.username} granted by {deputy}")
+    await users.set_role(database, ann.username, "support")

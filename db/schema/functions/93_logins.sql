@@ -47,7 +47,7 @@ begin
     if not found then
         return false;
     end if;
-    select array_agg(g.rolname::text order by g.rolname) into v_groups
+    select array_agg(distinct g.rolname::text) into v_groups -- each of several grantors is a row
     from pg_auth_members m
     join pg_roles g on g.oid = m.roleid
     where m.member = v_role.oid;

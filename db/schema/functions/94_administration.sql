@@ -94,6 +94,8 @@ begin
         exception when insufficient_privilege then
             perform internal.cannot_make_logins(v_user.username, sqlerrm);
         end;
+        -- A membership that somebody else granted is theirs to revoke: then nothing of this happens.
+        perform internal.login_exists(v_user.username, p_role);
     end if;
     update public.users u set role = p_role, updated_at = clock_timestamp() at time zone 'UTC' where u.user_id = v_user.user_id;
 end;
