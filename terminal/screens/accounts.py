@@ -22,7 +22,7 @@ class Choices(LineTable):
     can_focus = False
     COLUMNS = (
         Column("", 1, left=True),
-        Column("Number", 18, left=True),
+        Column("Number", 16, left=True),
         Column("User", 12, 2, left=True),
         Column("Type", 8, 1, left=True),
         Column("Balance", 16),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from textual.command import CommandList, CommandPalette
@@ -28,7 +29,7 @@ async def test_a_key_lists_the_accounts_and_enter_takes_one() -> None:
         await until(lambda: isinstance(pilot.app.screen, AccountsScreen))
         await until(lambda: "D-20044" in text(pilot, "Choices"))
         shown = lines(pilot, "Choices")
-        assert any("● D-10001" in line and "100,000.00 USD" in line for line in shown)
+        assert any(re.search(r"● +D-10001 +dana +cash +100,000\.00 +USD", line) for line in shown)
         assert any("D-30007" in line and line.endswith("closed") for line in shown)
         await pilot.press("down", "enter")
         await until(lambda: ("switch_account", 7) in desk.asked)
