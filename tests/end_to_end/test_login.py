@@ -4,6 +4,7 @@ the administrator."""
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -93,13 +94,19 @@ def test_a_traders_day_from_the_login_to_being_locked_out(
     window.wait_for(lambda screen: "● live" in screen and "JO-CASH" in screen and "10,000.00" in screen)
 
     # Their accounts, and nobody else's.
-    window.press("Escape", "a")
-    shown = window.wait_for(lambda screen: "JO-MARGIN" in screen and "Esc leave" in screen)
+    window.press("a")
+    window.wait_for(lambda screen: "JO-MARGIN" in screen and "Esc leave" in screen)
     window.press("Down", "Enter")
     window.wait_for(lambda screen: "JO-MARGIN" in screen and "Esc leave" not in screen)
 
     # An order rests; then the administrator locks the trader out.
-    window.press("b", "3", "Tab", "9", ".", "5", "Enter", "Enter")
+    window.press("b", "3")
+    window.wait_for(lambda screen: re.search(r"Quantity +3", screen))
+    window.press("Tab", "9", ".", "5")
+    window.wait_for("Buy 3 ACME @ 9.50")
+    window.press("Enter")
+    window.wait_for("▶ Send buy 3 ACME @ 9.50 ◀")
+    window.press("Enter")
     window.wait_for("rests: buy 3 ACME")
     assert "jo is disabled" in office.trade("user", "disable", "jo")
     told = ("You were logged out. This user is disabled", "Log in as jo", "Ctrl+Q quit")
@@ -112,9 +119,10 @@ def test_a_traders_day_from_the_login_to_being_locked_out(
     office.trade("user", "enable", "jo")
     window.paste(PASSWORD)
     window.press("Enter")
-    window.wait_for("● live")
-    window.press("Escape", "5")
-    window.wait_for(lambda screen: "No working orders" in screen)  # it rests in the other account
+    shown = window.wait_for(lambda screen: "● live" in screen and "5 Orders" in screen)
+    tabs = shown.splitlines()[1]
+    window.click(tabs.index("5 Orders") + 2, 2)
+    window.wait_for("No working orders")  # it rests in the other account
     window.press("L")
     window.wait_for(lambda screen: "Log in as jo" in screen and "Ctrl+Q quit" in screen)
     window.press("C-q")
