@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 
 from terminal.app import PitsideApp
 from terminal.login import LoginForm
-from terminal.screens.accounts import AccountsScreen, Choices, found
+from terminal.screens.accounts import AccountsScreen, found
+from terminal.screens.finder import Matches
 from terminal.screens.login import LoginScreen
 from terminal.state import Connection
 from tests.terminal.fakes import ACCOUNT, ACCOUNTS, OTHER_ACCOUNT, FakeDesk, FakeEntrance, sample_state
@@ -27,8 +28,8 @@ async def test_a_key_lists_the_accounts_and_enter_takes_one() -> None:
     async with terminal(desk) as pilot:
         await pilot.press("escape", "a")
         await until(lambda: isinstance(pilot.app.screen, AccountsScreen))
-        await until(lambda: "D-20044" in text(pilot, "Choices"))
-        shown = lines(pilot, "Choices")
+        await until(lambda: "D-20044" in text(pilot, "Matches"))
+        shown = lines(pilot, "Matches")
         assert any(re.search(r"● +D-10001 +dana +cash +100,000\.00 +USD", line) for line in shown)
         assert any("D-30007" in line and line.endswith("closed") for line in shown)
         await pilot.press("down", "enter")
@@ -43,7 +44,7 @@ async def test_typing_narrows_the_list_and_esc_changes_nothing() -> None:
     desk = desk_of()
     async with terminal(desk) as pilot:
         await pilot.press("escape", "a", *"marg")
-        await until(lambda: "D-20044" in text(pilot, "Choices") and "D-10001" not in text(pilot, "Choices"))
+        await until(lambda: "D-20044" in text(pilot, "Matches") and "D-10001" not in text(pilot, "Matches"))
         await pilot.press("escape")
         await settle(pilot)
         assert desk.asked == [("list_accounts",)]
@@ -53,9 +54,9 @@ async def test_a_click_on_the_account_bar_and_then_on_an_account() -> None:
     desk = desk_of()
     async with terminal(desk) as pilot:
         await pilot.click("#account_bar", offset=(12, 0))
-        await until(lambda: "D-20044" in text(pilot, "Choices"))
-        row = next(y for y, line in enumerate(lines(pilot, "Choices")) if "D-20044" in line)
-        await pilot.click(Choices, offset=(6, row))
+        await until(lambda: "D-20044" in text(pilot, "Matches"))
+        row = next(y for y, line in enumerate(lines(pilot, "Matches")) if "D-20044" in line)
+        await pilot.click(Matches, offset=(6, row))
         await until(lambda: ("switch_account", 7) in desk.asked)
 
 
