@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 SYSTEM_SERVERS = [
@@ -17,10 +17,22 @@ SYSTEM_SERVERS = [
 HBA = "local all owner trust\nlocal all all scram-sha-256\n"
 
 
+NO_TCP = {"listen_addresses": ""}
+
+
 @contextlib.contextmanager
-def system_server(binaries: Path) -> Iterator[str]:
+def system_server(
+    binaries: Path,
+    *,
+    settings: Mapping[str, str] = NO_TCP,
+    hba: str = HBA,
+    files: Mapping[str, bytes] | None = None,
+) -> Iterator[str]:
     """A server in a new folder; gives the URL of its superuser, who needs no password; others do. Root hands
-    it to the user that the package made."""
+    it to the user that the package made.
+
+    `files` are laid into its data folder, for the server's user only, before it starts.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pitside-system-"))
     user = None
     if os.getuid() == 0:
@@ -35,11 +47,20 @@ def system_server(binaries: Path) -> Iterator[str]:
 
     try:
         run("initdb", "-D", str(data), "-U", "owner", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        (data / "pg_hba.conf").write_text(HBA)
-        settings = f"-F -c listen_addresses='' -c unix_socket_directories='{folder}'"
-        run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", settings, "start")
+        (data / "pg_hba.conf").write_text(hba)
+        for name, content in (files or {}).items():
+            file = data / name
+            file.touch(mode=0o600)
+            file.write_bytes(content)
+            if user is not None:
+                shutil.chown(file, user)
+        with (data / "postgresql.conf").open("a") as conf:
+            for name, value in {**settings, "unix_socket_directories": str(folder), "fsync": "off"}.items():
+                conf.write(f"{name} = '{value}'\n")
+        run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "start")
         try:
-            yield f"postgresql://owner@/postgres?host={folder}"
+            port = settings.get("port", "5432")
+            yield f"postgresql://owner@/postgres?host={folder}&port={port}"
         finally:
             run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
     finally:

@@ -173,7 +173,7 @@ async def test_nobody_changes_it(database: Database, people: People) -> None:
 async def test_where_a_client_is_and_how_it_came() -> None:
     """Over TCP the address is kept, and whether the line was encrypted."""
     with serving(programs() or Path()) as server:
-        owner_url = f"postgresql://postgres@/postgres?host={server.folder}/socket&port={server.port}"
+        owner_url = server.owner_url
         await migrate(owner_url)
         async with await Database.open(owner_url) as database:
             ann = await People(database, owner_url).add()

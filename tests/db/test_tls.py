@@ -18,7 +18,8 @@ from tests.db.tls_server import PASSWORD, TlsServer, programs, serving
 
 PROGRAMS = programs()
 needs_server = pytest.mark.skipif(
-    PROGRAMS is None, reason="no PostgreSQL 15 to 18 of the system with TLS (and openssl) to be tried against"
+    PROGRAMS is None,
+    reason="no PostgreSQL of the system's packages with TLS (and openssl) to be tried against",
 )
 
 
@@ -186,20 +187,20 @@ def test_a_login_goes_into_a_url_and_out_again() -> None:
 
 @needs_server
 async def test_on_this_machine_tls_is_used_when_it_is_offered(server: TlsServer) -> None:
-    assert await encryption(server.url("127.0.0.1")) == (True, "postgres")
+    assert await encryption(server.url("127.0.0.1")) == (True, "owner")
     with server.without_tls():
-        assert await encryption(server.url("127.0.0.1")) == (False, "postgres")
+        assert await encryption(server.url("127.0.0.1")) == (False, "owner")
 
 
 @needs_server
 async def test_a_server_is_verified_by_its_authority_and_its_name(server: TlsServer) -> None:
     verified = f"sslmode=verify-full&sslrootcert={server.authority}"
-    assert await encryption(f"{server.url('localhost')}?{verified}") == (True, "postgres")
+    assert await encryption(f"{server.url('localhost')}?{verified}") == (True, "owner")
     other_name = await refusal(f"{server.url('127.0.0.1')}?{verified}")
     assert "certificate is not accepted: IP address mismatch" in other_name
     assert "Name the server as its certificate does" in other_name
     less = verified.replace("verify-full", "verify-ca")
-    assert await encryption(f"{server.url('127.0.0.1')}?{less}") == (True, "postgres")
+    assert await encryption(f"{server.url('127.0.0.1')}?{less}") == (True, "owner")
 
 
 @needs_server
@@ -209,14 +210,14 @@ async def test_a_certificate_that_nobody_trusted_has_signed(server: TlsServer, m
     assert "nobody trusted has signed it" in of_nobody
     assert "database.sslrootcert" in of_nobody
     assert "nobody trusted has signed it" in await refusal(f"{server.url('localhost')}?sslmode={mode}")
-    assert await encryption(f"{server.url('localhost')}?sslmode=require") == (True, "postgres")
+    assert await encryption(f"{server.url('localhost')}?sslmode=require") == (True, "owner")
 
 
 @needs_server
 async def test_the_authority_in_its_usual_place_is_found(server: TlsServer, home: Path) -> None:
     (home / ".postgresql").mkdir()
     (home / ".postgresql" / "root.crt").write_bytes(server.authority.read_bytes())
-    assert await encryption(f"{server.url('localhost')}?sslmode=verify-full") == (True, "postgres")
+    assert await encryption(f"{server.url('localhost')}?sslmode=verify-full") == (True, "owner")
 
 
 @needs_server
@@ -225,18 +226,18 @@ async def test_from_another_machine_nothing_goes_without_a_verified_certificate(
         pytest.skip("this machine has no address in a network")
     url = server.url(server.address)
     assert "nobody trusted has signed it" in await refusal(url)
-    assert await encryption(f"{url}?sslrootcert={server.authority}") == (True, "postgres")
+    assert await encryption(f"{url}?sslrootcert={server.authority}") == (True, "owner")
     with server.without_tls():
         words = await refusal(f"{url}?sslrootcert={server.authority}")
         assert f"postgres on {server.address}:{server.port} offers no encrypted connection (TLS)" in words
         assert "database.sslmode=prefer" in words
         assert "offers no encrypted connection" in await refusal(f"{url}?sslmode=require")
-        assert await encryption(f"{url}?sslmode=prefer") == (False, "postgres")
+        assert await encryption(f"{url}?sslmode=prefer") == (False, "owner")
 
 
 @needs_server
 async def test_a_wrong_password_is_one_over_tls_too(server: TlsServer) -> None:
-    url = with_login(f"{server.url('localhost')}?sslmode=require", "postgres", "wrong")
+    url = with_login(f"{server.url('localhost')}?sslmode=require", "owner", "wrong")
     with pytest.raises(LoginError) as refused:
         await Database.open(url)
     assert refused.value.reason == "User or password is wrong"
@@ -247,7 +248,7 @@ async def test_a_wrong_password_is_one_over_tls_too(server: TlsServer) -> None:
 async def test_schema_and_pool_go_the_same_way(server: TlsServer) -> None:
     settings = DatabaseSettings.model_validate(
         {
-            "url": with_login(server.url("localhost", database="trading_db"), "postgres", PASSWORD),
+            "url": with_login(server.url("localhost", database="trading_db"), "owner", PASSWORD),
             "sslmode": "verify-full",
             "sslrootcert": str(server.authority),
         }

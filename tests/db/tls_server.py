@@ -7,7 +7,6 @@ network; for 127.0.0.1 it is not.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -18,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from db.embedded import osuser
+from tests.db.system_servers import SYSTEM_SERVERS, system_server
 
-PACKAGES = Path("/usr/lib/postgresql")
 PASSWORD = "jo's päss/word@%"  # noqa: S105
+HBA = "local all owner trust\nhost all all all scram-sha-256\n"
 
 
 @dataclass(frozen=True)
@@ -32,41 +31,34 @@ class TlsServer:
     authority: Path
     stranger: Path
     address: str | None
-    folder: Path
+    owner_url: str
     programs: Path
 
-    def url(self, host: str, *, login: str = "postgres", database: str = "postgres") -> str:
-        """A URL without a password that leads to the server by this name."""
-        return f"postgresql://{login}@{host}:{self.port}/{database}"
+    def url(self, host: str, *, database: str = "postgres") -> str:
+        """The owner's URL, without a password, that leads to the server by this name."""
+        return f"postgresql://owner@{host}:{self.port}/{database}"
 
     def statement(self, text: str) -> None:
-        """Run a statement as the superuser, through the socket."""
-        psql: list[str | Path] = [
-            self.programs / "psql",
-            "-qX",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            self.folder / "socket",
-        ]
+        """Run a statement as the owner, through the socket."""
         subprocess.run(
-            [*psql, "-p", str(self.port), "-U", "postgres", "-c", text, "postgres"],
+            [self.programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-c", text, self.owner_url],
             check=True,
             capture_output=True,
-            **osuser.becoming(osuser.server_user(self.folder / "data")),
         )
 
     @contextlib.contextmanager
     def without_tls(self) -> Iterator[None]:
         """The same server with TLS switched off for a while."""
         self._switch("off")
-        yield
-        self._switch("on")
+        try:
+            yield
+        finally:
+            self._switch("on")
 
     def _switch(self, state: str) -> None:
         self.statement(f"alter system set ssl = {state}")
         self.statement("select pg_reload_conf()")
-        # Old connections keep what they had: the next one asks until the postmaster has read it.
+        # The postmaster takes its time to read it: ask until the answer is another one.
         for _ in range(1000):
             with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:
                 line.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest
@@ -76,62 +68,30 @@ class TlsServer:
 
 
 def programs() -> Path | None:
-    """The folder of a system's PostgreSQL that can be started here, the newest of those we support."""
-    found = sorted(PACKAGES.glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
-    supported = [path.parent for path in found if 15 <= float(path.parts[-3]) < 19]
-    return supported[-1] if supported and shutil.which("openssl") else None
+    """The folder of a system's PostgreSQL that can be started here, the newest there is."""
+    return SYSTEM_SERVERS[-1] if SYSTEM_SERVERS and shutil.which("openssl") else None
 
 
 @contextlib.contextmanager
-def serving(bin_folder: Path) -> Iterator[TlsServer]:
+def serving(binaries: Path) -> Iterator[TlsServer]:
     """A new server, for as long as the block runs."""
+    address, port = _address(), _free_port()
     with tempfile.TemporaryDirectory(prefix="pitside-tls-") as name:
         folder = Path(name)
-        address = _address()
         _make_certificates(folder, ["DNS:localhost", *([f"IP:{address}"] if address else [])])
-        user = osuser.server_user()
-        if osuser.is_root():
-            folder.chmod(0o755)
-            shutil.chown(folder, user.uid, user.gid)
-            for file in folder.iterdir():
-                shutil.chown(file, user.uid, user.gid)
-        port = _free_port()
-        data, sockets = folder / "data", folder / "socket"
-        (folder / "password").write_text(PASSWORD)
-        (folder / "password").chmod(0o644)
-        as_user = osuser.becoming(user)
-        environment = {**os.environ, "LC_ALL": "C"}
-
-        def run(*command: object) -> None:
-            subprocess.run(
-                [str(part) for part in command],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                cwd=folder,
-                env=environment,
-                **as_user,
+        settings = {
+            "listen_addresses": ",".join(filter(None, ("localhost", address))),
+            "port": str(port),
+            "ssl": "on",  # with server.crt and server.key, where it looks by itself
+        }
+        files = {file: (folder / file).read_bytes() for file in ("server.crt", "server.key")}
+        with system_server(binaries, settings=settings, hba=HBA, files=files) as owner_url:
+            server = TlsServer(
+                *(port, folder / "authority.crt", folder / "stranger.crt"), address, owner_url, binaries
             )
-
-        run(
-            *(bin_folder / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--no-sync"),
-            *("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={folder / 'password'}"),
-        )
-        run("mkdir", sockets)
-        with (data / "pg_hba.conf").open("a") as hba:
-            hba.write("host all all all scram-sha-256\n")
-        with (data / "postgresql.conf").open("a") as settings:
-            settings.write(
-                f"listen_addresses = '{','.join(filter(None, ('127.0.0.1', '::1', address)))}'\n"
-                f"port = {port}\nunix_socket_directories = '{sockets}'\nfsync = off\nssl = on\n"
-                f"ssl_cert_file = '{folder / 'server.crt'}'\nssl_key_file = '{folder / 'server.key'}'\n"
-            )
-        run(bin_folder / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "start")
-        try:
-            yield TlsServer(
-                port, folder / "authority.crt", folder / "stranger.crt", address, folder, bin_folder
-            )
-        finally:
-            run(bin_folder / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            quoted = PASSWORD.replace("'", "''")
+            server.statement(f"alter role owner password '{quoted}'")
+            yield server
 
 
 def _make_certificates(folder: Path, names: list[str]) -> None:
