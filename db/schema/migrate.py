@@ -114,7 +114,8 @@ async def migrate(
     """
     plan = _Plan(read_scripts(versions, versions=True), read_scripts(functions, versions=False))
     async with _connection(url) as connection:
-        state = await _read_state(connection)
+        with _needs_owner(url):
+            state = await _read_state(connection)
         if plan.is_done(state):
             return MigrationReport()
         async with _lock(connection):
@@ -152,7 +153,8 @@ async def status(url: str, *, versions: Path = VERSIONS, functions: Path = FUNCT
     """Compare the database at `url` with this program, changing nothing. Raises as `migrate` does."""
     plan = _Plan(read_scripts(versions, versions=True), read_scripts(functions, versions=False))
     async with _connection(url) as connection:
-        state = await _read_state(connection)
+        with _needs_owner(url):
+            state = await _read_state(connection)
     return SchemaStatus(
         tuple(AppliedVersion(row["version"], row["name"], row["applied_at"]) for row in state.versions),
         tuple(script.name for script in plan.pending_versions(state)),
@@ -270,8 +272,8 @@ def _needs_owner(url: str) -> Iterator[None]:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise SchemaError(
-            f"the schema of {describe(url)} can only be set up by its owner: {error.message}. Log in as the "
-            "role that owns the database"
+            f"the schema of {describe(url)} can only be set up and looked into by its owner: "
+            f"{error.message}. Log in as the role that owns the database"
         ) from error
 
 

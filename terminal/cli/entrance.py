@@ -160,11 +160,18 @@ class TradeEntrance:
         )
 
     def _demo_desk(self) -> Desk:
-        return self._desk(
-            lambda: self._open(urls.with_login(self._lease.url, DEMO)),
-            is_here=True,
-            prepare=self._market.prepare_for_demo,
-        )
+        return self._desk(self._open_as_demo, is_here=True, prepare=self._market.prepare_for_demo)
+
+    async def _open_as_demo(self) -> Database:
+        try:
+            return await self._open(urls.with_login(self._lease.url, DEMO))
+        except LoginError as error:
+            if error.sqlstate == WRONG_PASSWORD:  # our servers ask the demo for none
+                error.reason = (
+                    "This server was started by an earlier Pitside, which asks the demo for a password: "
+                    "end it (trade db stop --force), and start again"
+                )
+            raise
 
     def _desk(
         self,

@@ -15,7 +15,7 @@ import pytest
 from db import users
 from db.database import Database
 from db.embedded.sharing import Lease
-from db.errors import ConnectionLostError, LoginError, RequestError, SchemaError
+from db.errors import ConnectionLostError, LoginError, RequestError, SchemaError, ServerError
 from db.urls import server_text
 from terminal import remembered
 from terminal.cli.entrance import TradeEntrance
@@ -25,7 +25,9 @@ from terminal.passwords import Keyring, KeyringError
 from terminal.settings import Settings, load_settings
 from terminal.state import DeskState, TradingDesk
 from tests.cluster import TestServer
+from tests.db import tls_server
 from tests.db.people import PASSWORD, People, Person, login_url
+from tests.db.tls_server import programs, serving
 from tests.factories import make_account, make_instrument
 from tests.terminal.keyrings import Memory, Refusing, hide, use
 from tests.waiting import until
@@ -238,6 +240,38 @@ def test_how_the_password_would_travel(
     told = TradeEntrance(made, lease, Market(made, lease), tmp_path / "x").protection(server)
     assert told.grade == grade
     assert words in told.words
+
+
+@pytest.mark.skipif(programs() is None, reason="no PostgreSQL of the system with TLS (and openssl)")
+async def test_the_settings_of_encryption_hold_for_what_is_typed(tmp_path: Path) -> None:
+    with serving(programs() or Path()) as server:
+        typed = f"localhost:{server.port}/postgres"
+
+        def entrance_that_trusts(authority: Path) -> TradeEntrance:
+            made = load_settings(
+                {
+                    "database": {
+                        "url": f"postgresql://{typed}",
+                        "sslmode": "verify-full",
+                        "sslrootcert": str(authority),
+                    }
+                }
+            )
+            lease = Lease(made.database.server_url or "")
+            return TradeEntrance(made, lease, Market(made, lease), tmp_path / "login.json")
+
+        entry = LoginEntry("owner", tls_server.PASSWORD, typed)
+        with pytest.raises(ServerError, match="nobody trusted has signed it"):
+            await entrance_that_trusts(server.stranger).enter(entry)
+        with (
+            server.without_tls(),
+            pytest.raises(ServerError, match=r"offers no encrypted connection \(TLS\)"),
+        ):
+            await entrance_that_trusts(server.authority).enter(entry)
+        trusting = entrance_that_trusts(server.authority)
+        assert trusting.protection(typed).words == "Nothing leaves this computer"
+        with pytest.raises(RequestError, match="the database has no account to trade with"):
+            await begins(await trusting.enter(entry))  # let in, to a database with nothing in it
 
 
 # This computer's own server, and its demo

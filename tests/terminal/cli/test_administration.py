@@ -276,6 +276,15 @@ async def test_administration_is_the_owners(database: Database, database_url: st
         assert f"{jo.username} is {role} there: log in as the owner" in told
 
 
+@pytest.mark.parametrize("words", [("db", "migrate"), ("db", "status")])
+async def test_the_schema_is_the_owners(
+    database: Database, database_url: str, words: tuple[str, ...]
+) -> None:
+    jo = await People(database, database_url).add()
+    told = await Trade(jo.url).refused(*words)
+    assert "can only be set up and looked into by its owner" in told
+
+
 async def test_a_trader_lists_their_own_accounts_and_all_instruments(
     database: Database, database_url: str
 ) -> None:
