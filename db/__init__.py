@@ -4,7 +4,8 @@ Public names, one module per subject, to be imported where they are needed (the 
 
 - `db.errors` – what can go wrong; `db.settings` – how to reach the server
 - `db.database` – `Database`, the one object the rest of the program holds; `db.live` – what changed
-- `db.orders`, `db.accounts`, `db.instruments`, `db.market` – typed functions over the SQL interface
+- `db.orders`, `db.accounts`, `db.users`, `db.instruments`, `db.market` – typed functions over the SQL
+  interface
 - `db.schema.migrate` – brings a database's schema up to this program; `db.embedded` – the embedded server
 - `db.feeds` – who else is in the market
 """
@@ -21,4 +22,5 @@ __all__ = [
     "orders",
     "schema",
     "settings",
+    "users",
 ]

@@ -10,8 +10,8 @@ from db.database import ANSWER_TIMEOUT, Database
 from db.errors import RequestError
 from db.values import exact
 
-# No password hashes to this, so nobody gets in with one.
 NO_PASSWORD = "!"  # noqa: S105
+"""The `password_hash` of a user who has no password, and so cannot log in."""
 
 _SELECT = """
     select a.account_id, a.user_id, u.username, a.account_type, a.account_number, a.balance, a.currency,
@@ -152,60 +152,56 @@ async def withdraw(db: Database, account_id: int, amount: Decimal, description: 
     return await _move(db, "select withdraw($1, $2, $3)", account_id, amount, description)
 
 
-async def add_user(
-    db: Database,
-    *,
-    username: str,
-    email: str,
-    first_name: str | None = None,
-    last_name: str | None = None,
-) -> int:
-    """Add a user without a password; returns the id. Raises RequestError when the name or the address is
-    taken."""
-    user_id: int | None = await db.fetchval(
-        """
-        insert into users (username, email, password_hash, first_name, last_name) values ($1, $2, $3, $4, $5)
-        on conflict do nothing returning user_id""",
-        username,
-        email,
-        NO_PASSWORD,
-        first_name,
-        last_name,
-        within=ANSWER_TIMEOUT,
-    )
-    if user_id is not None:
-        return user_id
-    taken = await db.fetchval(
-        "select exists (select from users where username = $1)", username, within=ANSWER_TIMEOUT
-    )
-    field, value = ("username", username) if taken else ("email", email)
-    raise RequestError(field, value, "a user has it already", "Take another one.")
-
-
 async def open_account(
     db: Database, *, user_id: int, account_number: str, account_type: str = "cash", currency: str = "USD"
 ) -> Account:
-    """Open an account with no money in it. Raises RequestError for a number that is taken or an unknown
-    user."""
-    if not await db.fetchval(
-        "select exists (select from users where user_id = $1)", user_id, within=ANSWER_TIMEOUT
-    ):
+    """Open an account with no money in it. Raises RequestError for a number that is taken, an unknown user,
+    type or currency."""
+    username = await db.fetchval(
+        "select username from users where user_id = $1", user_id, within=ANSWER_TIMEOUT
+    )
+    if username is None:
         raise RequestError("user_id", user_id, "there is no such user", "Add the user first.")
-    opened = await db.fetchval(
-        """
-        insert into accounts (user_id, account_type, account_number, currency) values ($1, $2, $3, $4)
-        on conflict (account_number) do nothing returning account_id""",
-        user_id,
+    await db.execute(
+        "select account_open($1, $2, $3, $4)",
+        username,
         account_type,
-        account_number,
         currency,
+        account_number,
         within=ANSWER_TIMEOUT,
     )
-    if opened is None:
-        raise RequestError(
-            "account_number", account_number, "an account has it already", "Take another number."
-        )
     return await by_number(db, account_number)
+
+
+async def open_for(
+    db: Database,
+    username: str,
+    *,
+    account_type: str = "cash",
+    currency: str = "USD",
+    account_number: str | None = None,
+) -> Account:
+    """Open an account for a user, as the owner; without a number the database makes one up.
+
+    Raises RequestError for an unknown user, type or currency, and for a number that is taken.
+    """
+    account_id = await db.fetchval(
+        "select account_open($1, $2, $3, $4)",
+        username,
+        account_type,
+        currency,
+        account_number,
+        within=ANSWER_TIMEOUT,
+    )
+    row = await db.fetchrow(f"{_SELECT} where a.account_id = $1", account_id, within=ANSWER_TIMEOUT)
+    assert row is not None  # noqa: S101 (it was opened just now)
+    return Account(**row)
+
+
+async def close(db: Database, account_id: int) -> None:
+    """Close an account for good, as the owner. Raises RequestError while it holds positions, working orders
+    or cash."""
+    await db.execute("select account_close($1)", account_id, within=ANSWER_TIMEOUT)
 
 
 async def _move(db: Database, call: str, account_id: int, amount: Decimal, description: str | None) -> int:

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import asyncpg
 
-from db import translation
-from db.errors import ConnectionLostError, ServerError
+from db import tls, translation
+from db.errors import ConnectionLostError, LoginError, ServerError
 from db.urls import describe
 
 SUPPORTED = range(15, 19)  # major versions of PostgreSQL
@@ -44,11 +44,15 @@ async def connect(
 ) -> asyncpg.Connection[Record]:
     """One connection outside any pool, with the session settings of all our connections.
 
-    Raises ConnectionLostError (not reachable) or ServerError (refused, or a version that is not supported).
+    Raises ConnectionLostError (not reachable), LoginError (user or password), or ServerError (refused for
+    another reason, or a version that is not supported).
     """
     with _connecting(describe(url)):
         connection = await asyncpg.connect(
-            url, timeout=connect_timeout, server_settings=_session_settings(application_name)
+            url,
+            ssl=tls.for_driver(url),
+            timeout=connect_timeout,
+            server_settings=_session_settings(application_name),
         )
     try:
         _require_supported(connection, describe(url))
@@ -87,9 +91,10 @@ class Database:
         self._pool: asyncpg.Pool[Record]
         self._state = ConnectionState.CONNECTED
         self._listeners: list[StateListener] = []
-        self._connected = asyncio.Event()
-        self._connected.set()
+        self._settled = asyncio.Event()  # connected, or refused for good
+        self._settled.set()
         self._repair: asyncio.Task[None] | None = None
+        self._refused: LoginError | None = None
         self._closing = False
 
     @classmethod
@@ -104,12 +109,13 @@ class Database:
     ) -> Self:
         """Connect to the database at `url`.
 
-        `connect_timeout` is in seconds. Raises ConnectionLostError or ServerError.
+        `connect_timeout` is in seconds. Raises ConnectionLostError, LoginError or ServerError.
         """
         database = cls(url, application_name=application_name, connect_timeout=connect_timeout)
         with _connecting(database.where):
             database._pool = await asyncpg.create_pool(
                 url,
+                ssl=tls.for_driver(url),
                 # As many from the start, but no floor that the driver would keep up by itself: it logs every
                 # attempt.
                 init_size=pool_min,
@@ -244,20 +250,23 @@ class Database:
         return remove
 
     async def wait_until_connected(self, within: float | None = None) -> None:
-        """Wait for the state `CONNECTED`; raises ConnectionLostError when that takes more than `timeout`
-        seconds."""
-        if self._connected.is_set():
-            return
+        """Wait for the state `CONNECTED`; raises ConnectionLostError when that takes more than `within`
+        seconds, and LoginError when the server is back but lets this user in no more."""
         try:
-            await asyncio.wait_for(self._connected.wait(), within)
+            await asyncio.wait_for(self._settled.wait(), within)
         except TimeoutError:
             raise ConnectionLostError(f"{self.where} has not come back within {within:g} seconds") from None
+        if self._refused is not None:
+            raise self._refused
 
     def report_loss(self) -> None:
-        """Say that the server does not answer: the state becomes `RECONNECTING` until it answers again."""
+        """Say that the server does not answer: the state becomes `RECONNECTING` until it answers again.
+
+        Where it answers that this user may not log in any more, the state stays, and nobody tries again.
+        """
         if self._closing or self._state is ConnectionState.RECONNECTING:
             return
-        self._connected.clear()
+        self._settled.clear()
         self._set_state(ConnectionState.RECONNECTING)
         self._repair = asyncio.get_running_loop().create_task(self._reconnect(), name="database reconnect")
 
@@ -267,7 +276,8 @@ class Database:
             listener(state)
 
     async def _reconnect(self) -> None:
-        """Try until the server answers, with growing pauses."""
+        """Try until the server answers, with growing pauses; until it refuses the user, who was disabled or
+        has another password now."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -275,10 +285,14 @@ class Database:
                 connection = await self.dedicated()
                 await connection.close(timeout=CLOSE_TIMEOUT)
                 break
+            except LoginError as error:
+                self._refused = error
+                self._settled.set()
+                return
             except (ConnectionLostError, ServerError):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-        self._connected.set()
+        self._settled.set()
         self._set_state(ConnectionState.CONNECTED)
 
     # Connections

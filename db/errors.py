@@ -30,6 +30,21 @@ class ServerError(PitsideError):
     title = "The database server cannot be used"
 
 
+class LoginError(ServerError):
+    """The server does not let this user in.
+
+    `reason` is the sentence for the screen where user and password were typed; `sqlstate` is Postgres' code:
+    28P01 for a wrong user or password, 28000 for a user who may not log in.
+    """
+
+    title = "The log-in is refused"
+
+    def __init__(self, message: str, *, reason: str, sqlstate: str = "") -> None:
+        self.reason = reason
+        self.sqlstate = sqlstate
+        super().__init__(message)
+
+
 class SchemaError(PitsideError):
     """The schema in the database cannot be brought to what this program needs."""
 

@@ -75,14 +75,12 @@ async def add(
     tick_size: Decimal | None = None,
     lot_size: Decimal | None = None,
 ) -> Instrument:
-    """Add an instrument. Raises RequestError when there is one of that symbol."""
-    row = await db.fetchrow(
-        """
-        insert into instruments (symbol, name, instrument_type, exchange, currency, tick_size, lot_size)
-        values ($1, $2, $3, $4, $5, $6, $7) on conflict (symbol) do nothing
-        returning
-            instrument_id, symbol, name, instrument_type, exchange, currency, tick_size, lot_size,
-            is_active""",
+    """Add an instrument, as the owner; it is open for orders at once.
+
+    Raises RequestError for a symbol that is taken, and for words and steps that will not do.
+    """
+    await db.execute(
+        "select instrument_add($1, $2, $3, $4, $5, $6, $7)",
         symbol,
         name,
         instrument_type,
@@ -92,9 +90,57 @@ async def add(
         exact_or_none("lot_size", lot_size),
         within=ANSWER_TIMEOUT,
     )
-    if row is None:
-        raise RequestError("symbol", symbol, "there is an instrument of that symbol", "Take another symbol.")
-    return _instrument(row)
+    return await by_symbol(db, symbol)
+
+
+async def change(
+    db: Database,
+    symbol: str,
+    *,
+    name: str | None = None,
+    instrument_type: str | None = None,
+    exchange: str | None = None,
+    tick_size: Decimal | None = None,
+    lot_size: Decimal | None = None,
+) -> Instrument:
+    """Change what is given of an instrument, as the owner; None leaves a field as it is.
+
+    Raises RequestError for an unknown symbol, and for a tick or lot that its orders do not fit.
+    """
+    found = await by_symbol(db, symbol)
+    await db.execute(
+        "select instrument_set($1, $2, $3, $4, $5, $6)",
+        found.symbol,
+        name,
+        instrument_type,
+        exchange,
+        exact_or_none("tick_size", tick_size),
+        exact_or_none("lot_size", lot_size),
+        within=ANSWER_TIMEOUT,
+    )
+    return await by_symbol(db, found.symbol)
+
+
+async def halt(db: Database, symbol: str) -> bool:
+    """Take no more orders for an instrument, as the owner; cancels still work. False: it was halted already.
+
+    Raises RequestError for an unknown symbol.
+    """
+    return await _switch(db, "select instrument_halt($1)", symbol)
+
+
+async def resume(db: Database, symbol: str) -> bool:
+    """Open a halted instrument for orders again, as the owner. False: it was open.
+
+    Raises RequestError for an unknown symbol.
+    """
+    return await _switch(db, "select instrument_resume($1)", symbol)
+
+
+async def _switch(db: Database, call: str, symbol: str) -> bool:
+    found = await by_symbol(db, symbol)  # in any case, and with what is near where there is none
+    changed: bool = await db.fetchval(call, found.symbol, within=ANSWER_TIMEOUT)
+    return changed
 
 
 def _instrument(row: Record) -> Instrument:

@@ -34,7 +34,7 @@ from db.database import (
     Record,
     translated,
 )
-from db.errors import ConnectionLostError, ServerError
+from db.errors import ConnectionLostError, LoginError, ServerError
 
 _QUERY = "select kind, id, version from live_versions($1)"
 
@@ -116,6 +116,8 @@ class Stream(AsyncIterator[Changes | ConnectionState]):
         """A connection of the stream's own, so that no long statement of the pool holds it up."""
         try:
             self._connection = await self._db.dedicated()
+        except LoginError:  # the user was disabled, or has another password now: waiting does not help
+            raise
         except ServerError:
             if not self._lost:  # never been connected: not a server on its way back, but one that refuses us
                 raise
@@ -163,6 +165,7 @@ def subscribe(
     """Follow all instruments and these accounts. Use it with `async with`, iterate over it with `async for`.
 
     `poll_interval` is the time in seconds between two looks; a look that takes more than `heartbeat` seconds
-    means a lost connection. Iterating raises DatabaseError where the database refuses the look itself.
+    means a lost connection. Iterating raises DatabaseError where the database refuses the look itself, and
+    LoginError where a server that is back lets this user in no more.
     """
     return Stream(db, account_ids, poll_interval, heartbeat)

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from db.urls import is_readable
+from db import tls
+from db.urls import is_readable, with_parameters
 
 
 class Section(BaseModel):
@@ -41,6 +42,12 @@ class DatabaseSettings(Section):
     url: SecretStr | None = None
     """A Postgres server (15–18): postgresql://user:password@host:port/database. Empty: the embedded one."""
 
+    sslmode: tls.Mode | None = None
+    """TLS: disable, allow, prefer, require, verify-ca, verify-full. Empty: prefer here, else verify-full."""
+
+    sslrootcert: str | None = None
+    """File (PEM) of who signs the server's certificate. Empty: ~/.postgresql/root.crt, else the system's."""
+
     data_dir: Path | None = None
     """Folder of the embedded server's data. Empty: the platform's folder for user data."""
 
@@ -70,6 +77,20 @@ class DatabaseSettings(Section):
         if url is not None and not is_readable(url.get_secret_value()):
             raise ValueError("should have a number as its port; write special characters as %40 and the like")
         return url
+
+    @field_validator("sslrootcert")
+    @classmethod
+    def _authorities_from_home(cls, file: str | None) -> str | None:
+        return file if file in (None, tls.SYSTEM) else str(Path(file or "").expanduser().absolute())
+
+    @property
+    def server_url(self) -> str | None:
+        """`url` with what the other settings say of its encryption; what the URL says itself wins."""
+        return None if self.url is None else self.encrypted(self.url.get_secret_value())
+
+    def encrypted(self, url: str) -> str:
+        """Another URL with what the settings say of encryption."""
+        return with_parameters(url, sslmode=self.sslmode, sslrootcert=self.sslrootcert)
 
     @field_validator("data_dir")
     @classmethod

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import asyncpg
 
-from db.errors import ConnectionLostError, DatabaseError, PitsideError, RequestError, ServerError
+from db import tls
+from db.errors import (
+    ConnectionLostError,
+    DatabaseError,
+    LoginError,
+    PitsideError,
+    RequestError,
+    ServerError,
+)
 
 # Raised by the engine: MESSAGE is the sentence, COLUMN the field, DETAIL the value, HINT the way out.
 SENSELESS = "PS001"
@@ -17,6 +25,7 @@ UNKNOWN = "PS002"  # the same, for an object that does not exist or is another's
 # Postgres says that it goes away, or that the session does: class 08 and the operator's interventions.
 _GONE = ("08", "57P01", "57P02", "57P03", "57P04", "57P05")
 _NO_ROOM = "53300"
+WRONG_PASSWORD = "28P01"  # noqa: S105
 
 
 def when_connecting(error: Exception, where: str) -> PitsideError | None:
@@ -30,15 +39,19 @@ def when_connecting(error: Exception, where: str) -> PitsideError | None:
             return ConnectionLostError(f"{where}: the server takes no connections now ({_text(error)})")
         if state == _NO_ROOM:
             return ConnectionLostError(
-                f"{where}: {_text(error)}. Close other clients or raise max_connections"
+                f"{where}: {_text(error)}. Close other terminals, or have the limit of connections raised"
             )
         if state.startswith("28"):
-            return ServerError(
-                f"{where} refuses the log-in: {_text(error)}. Check user and password in database.url"
+            return LoginError(
+                f"{where} refuses the log-in: {_text(error)}. Check user and password",
+                reason=_why_refused(error),
+                sqlstate=state,
             )
         if state == "3D000":
             return ServerError(f"{where}: {_text(error)}. Create it, or name another one in database.url")
         return ServerError(f"{where} refuses the connection: {_text(error)}")
+    if (insecure := tls.explain(error, where)) is not None:
+        return insecure
     if isinstance(error, TimeoutError):
         return ConnectionLostError(f"{where} did not answer in time; is the server running and reachable?")
     if isinstance(error, OSError):
@@ -72,6 +85,15 @@ def in_use(error: Exception, where: str, *, closed: bool) -> PitsideError | None
     if isinstance(error, ConnectionError) and closed:
         return ConnectionLostError(f"the connection to {where} broke: {error.strerror or error}")
     return None
+
+
+def _why_refused(error: asyncpg.PostgresError) -> str:
+    """For the screen where the user and password were typed."""
+    if error.sqlstate == WRONG_PASSWORD:
+        return "User or password is wrong"  # which of them, the server does not say, and rightly so
+    if "not permitted to log in" in (error.message or ""):
+        return "This user is disabled. If that surprises you, ask your administrator"
+    return f"The server refuses this user: {_text(error)}"
 
 
 def _text(error: asyncpg.PostgresError) -> str:

@@ -19,10 +19,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import click
+from textual.widgets import Input
 
 from db.feeds import demo, history
 from db.feeds.catalogue import LISTINGS, Listing
 from terminal.app import PitsideApp
+from terminal.login import LoginForm
 from terminal.state import (
     Account,
     Book,
@@ -37,7 +39,7 @@ from terminal.state import (
     Side,
     WorkingOrder,
 )
-from tests.terminal.fakes import FakeDesk, with_own_orders
+from tests.terminal.fakes import FakeDesk, FakeEntrance, with_own_orders
 from tests.terminal.screen import chart_drawn, settle
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -70,6 +72,7 @@ class Picture:
     size: tuple[int, int]
     keys: tuple[str, ...] = ()
     connected: bool = True
+    at_login: bool = False
 
 
 PICTURES = (
@@ -77,6 +80,7 @@ PICTURES = (
     Picture("small", (80, 24), ("1", "0", "enter")),
     Picture("keys", (120, 40), ("question_mark",)),
     Picture("lost", (120, 40), connected=False),
+    Picture("login", (80, 24), tuple("secret"), at_login=True),
 )
 
 
@@ -235,13 +239,21 @@ async def draw(picture: Picture) -> str:
     if not picture.connected:
         # Minutes, so that it does not count how long the drawing takes.
         state = replace(state, connection=Connection("lost", "reconnecting", time.monotonic() - 180))
-    app = PitsideApp(FakeDesk(state), theme="pitside-dark", confirm=True, timeframe="1m")
+    app = PitsideApp(
+        None if picture.at_login else FakeDesk(state),
+        theme="pitside-dark",
+        confirm=True,
+        timeframe="1m",
+        entrance=FakeEntrance(LoginForm("jo", "db.example"), keyring=True),
+    )
     async with app.run_test(size=picture.size) as pilot:
         await settle(pilot)
         for key in picture.keys:
             await pilot.press(key)
             await pilot.pause()
         await settle(pilot)
+        for field in app.screen.query(Input):
+            field.cursor_blink = False
         if app.screen.query("ChartPane"):
             await chart_drawn(pilot)
         return app.export_screenshot(title="Pitside", simplify=True)

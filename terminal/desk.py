@@ -13,7 +13,6 @@ import enum
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,24 +20,23 @@ from db import accounts, orders
 from db.database import ConnectionState, Database
 from db.errors import ConnectionLostError, PitsideError, RequestError
 from db.live import Changes, Stream, subscribe
-from terminal import answers, asking, reading
+from db.users import Identity
+from terminal import access, answers, asking, reading
+from terminal.publishing import Publishing
 from terminal.state import (
+    AccountChoice,
     Answer,
-    Book,
     Candles,
-    Connection,
     DeskState,
     Instrument,
     Notice,
     OrderEntry,
-    TradingDesk,
 )
 
-DEMO_USER = "demo"
 BEAT = 1.0
 
 Prepare = Callable[[Callable[[str], None]], Awaitable[None]]
-"""Makes a database ready for trading once it is connected to; told how to report progress."""
+"""Makes a database ready for trading before it is opened; told how to report progress."""
 
 
 class Part(enum.Enum):
@@ -52,8 +50,8 @@ class Part(enum.Enum):
     CANDLES = 0.5
 
 
-class Desk(TradingDesk):
-    """One account on one database. `run` keeps it up to date; the requests work while it runs."""
+class Desk(Publishing):
+    """One account of one user on one database. `run` keeps it up to date; the requests work while it runs."""
 
     def __init__(
         self,
@@ -67,19 +65,21 @@ class Desk(TradingDesk):
         demo: bool = False,
         prepare: Prepare | None = None,
     ) -> None:
+        super().__init__(DeskState(demo=demo))
         self._open_database = open_database
         self._account_number = account
         self._timeframe = timeframe
         self._depth = depth
         self._poll_interval, self._heartbeat = poll_interval, heartbeat
         self._prepare = prepare
-        self._state = DeskState(demo=demo)
-        self._listeners: list[tuple[Callable[[DeskState], None], Callable[[Notice], None]]] = []
         self._db: Database | None = None
+        self._stream: Stream | None = None
+        self._identity: Identity | None = None
         self._account: accounts.Account | None = None
+        self._accounts: dict[int, accounts.Account] = {}
+        self._switch = 0
         self._rates = accounts.FeeRates(Decimal(0), Decimal(0))
         self._instruments: dict[int, Instrument] = {}
-        self._book: Book | None = None  # as read, nobody's orders marked
         self._due: set[Part] = set()
         self._read_at: defaultdict[Part, float] = defaultdict(float)
         self._wake = asyncio.Event()
@@ -88,77 +88,42 @@ class Desk(TradingDesk):
         self._untrue = set(Part)  # what has not been read since the connection came (back)
         self._following = False
 
-    # What listeners see.
-
-    @property
-    def state(self) -> DeskState:
-        """How things stand now."""
-        return self._state
-
-    def listen(
-        self, on_state: Callable[[DeskState], None], on_notice: Callable[[Notice], None]
-    ) -> Callable[[], None]:
-        """Be told of every new state and notice; call what is returned to stop that."""
-        pair = (on_state, on_notice)
-        self._listeners.append(pair)
-
-        def stop() -> None:
-            if pair in self._listeners:
-                self._listeners.remove(pair)
-
-        return stop
-
-    def tell(self, notice: Notice) -> None:
-        """Tell the listeners of something."""
-        for _, on_notice in tuple(self._listeners):
-            on_notice(notice)
-
-    def _publish(self, **changes: Any) -> None:
-        """A new state; the book is marked again when it or the orders are new ones."""
-        self._book = changes.get("book", self._book)
-        state = replace(self._state, **changes)
-        if self._book is not None and ("orders" in changes or "book" in changes):
-            state = replace(state, book=reading.with_own(self._book, state.orders))
-        if state != self._state:
-            self._state = state
-            for on_state, _ in tuple(self._listeners):
-                on_state(state)
-
-    def _connection(self, status: str, message: str = "", heard_at: float | None = None) -> None:
-        heard = heard_at if heard_at is not None else self._state.connection.heard_at
-        self._publish(connection=Connection(status, message, heard))  # type: ignore[arg-type]
-
     # Keeping up to date.
 
     async def run(self) -> None:
-        """Connect, prepare, and follow until cancelled. Raises PitsideError when there is no way to go on."""
+        """Prepare, connect, and follow until cancelled. Raises PitsideError when there is no way to go on,
+        LoginError when it is the user who may not."""
+        if self._prepare is not None:
+            await self._prepare(lambda words: self._connection("starting", words))
         db = await self._open_database()
         try:
-            if self._prepare is not None:
-                await self._prepare(lambda words: self._connection("starting", words))
             self._connection("starting", "Reading the market")
             await self._begin(db)
             async with subscribe(
                 db, [self._trading_account.account_id], self._poll_interval, heartbeat=self._heartbeat
             ) as stream:
+                self._stream = stream
                 await _together(self._follow(stream), self._keep_reading(db), self._beat(stream))
         finally:
-            self._db = None
+            self._db = self._stream = None
             await db.close()
 
     async def _begin(self, db: Database) -> None:
-        """Account, instruments, and the first state with everything in it."""
-        found = await self._find_account(db)
+        """User, account, instruments, and the first state with everything in it."""
+        self._identity = identity = await access.arrive(db)
+        choices, self._accounts = await reading.account_choices(db)
+        found = await access.first_account(db, identity, self._account_number, self._accounts.values())
+        await access.note_view(db, identity, found)
         self._account = found
         self._rates = await accounts.fee_rates(db, found.account_type)
-        self._publish(**await self._read_instruments(db))
+        self._publish(user=identity.username, accounts=choices, **await self._read_instruments(db))
         if not self._state.instruments:
             raise RequestError(
                 "instruments", None, "the database has none to trade", "trade demo sets a demo market up"
             )
         self._last_fill = next((fill.trade_id for fill in await orders.fills(db, found.account_id, 1)), 0)
         self._db = db
-        self._publish(demo=self._state.demo or found.username == DEMO_USER)
+        self._publish(demo=self._state.demo or found.username == access.DEMO_USER)
         await self._read(db, [Part.QUOTES, Part.MONEY, Part.ORDERS])
         await self.look_at(self._state.instruments[0].instrument_id)
         self._following = True
@@ -169,21 +134,6 @@ class Desk(TradingDesk):
         if self._account is None:
             raise RuntimeError("the desk has not begun")
         return self._account
-
-    async def _find_account(self, db: Database) -> accounts.Account:
-        """The account of the settings, else the demo trader's, else the first there is."""
-        if self._account_number is not None:
-            return await accounts.by_number(db, self._account_number)
-        every = await accounts.list_all(db, active_only=True)
-        own = [one for one in every if one.username == DEMO_USER] or every
-        if not own:
-            raise RequestError(
-                "account",
-                None,
-                "the database has no account to trade with",
-                "trade demo sets a demo market up",
-            )
-        return own[0]
 
     async def _follow(self, stream: Stream) -> None:
         """Note what changed, and whether the server is there."""
@@ -253,7 +203,7 @@ class Desk(TradingDesk):
         if Part.QUOTES in parts:
             wanted.append(self._read_quotes(db))
         if Part.MONEY in parts:
-            wanted.append(self._read_money(db, account))
+            wanted.append(self._read_money(db, account, self._rates))
         if Part.ORDERS in parts:
             wanted.append(self._read_orders(db, account))
         if Part.BOOK in parts and shown is not None:
@@ -263,6 +213,9 @@ class Desk(TradingDesk):
         changes = {}
         for found in await asyncio.gather(*wanted):
             changes.update(found)
+        if self._account is not account:  # another one is looked at by now, with everything just read
+            for name in ("account", "positions", "orders"):
+                changes.pop(name, None)
         if self._state.instrument != shown:  # another one is looked at by now, with a book just read
             changes.pop("book", None)
         if self._state.candles is not candles:
@@ -280,9 +233,11 @@ class Desk(TradingDesk):
     async def _read_quotes(self, db: Database) -> dict[str, Any]:
         return {"quotes": await reading.quotes(db)}
 
-    async def _read_money(self, db: Database, account: accounts.Account) -> dict[str, Any]:
+    async def _read_money(
+        self, db: Database, account: accounts.Account, rates: accounts.FeeRates
+    ) -> dict[str, Any]:
         money, held = await asyncio.gather(
-            reading.account(db, account, self._rates),
+            reading.account(db, account, rates),
             reading.positions(db, account.account_id, self._instruments),
         )
         return {"account": money, "positions": held}
@@ -292,7 +247,8 @@ class Desk(TradingDesk):
             reading.working_orders(db, account.account_id, self._instruments),
             orders.fills(db, account.account_id, asking.FILLS_READ),
         )
-        self._tell_fills(fills)
+        if self._account is account:
+            self._tell_fills(fills)
         return {"orders": working}
 
     def _tell_fills(self, fills: list[orders.Fill]) -> None:
@@ -354,8 +310,51 @@ class Desk(TradingDesk):
         if self._timeframe == timeframe and self._state.instrument == shown:
             self._publish(candles=found)
 
+    async def list_accounts(self) -> tuple[AccountChoice, ...]:
+        """The accounts that this user may look at, as they are now; what was known where there is no
+        connection."""
+        if self._db is not None:
+            try:
+                choices, self._accounts = await reading.account_choices(self._db)
+            except PitsideError as error:
+                self.tell(Notice(str(error), "problem"))
+            else:
+                self._publish(accounts=choices)
+        return self._state.accounts
+
+    async def switch_account(self, account_id: int) -> None:
+        """Look at another account: its money, positions and orders come at one stroke."""
+        found = self._accounts.get(account_id)
+        if self._db is None or found is None or self._account is None:
+            return
+        self._switch += 1
+        switch = self._switch
+        if found.account_id == self._account.account_id:
+            return
+        db = self._db
+        try:
+            await access.note_view(db, self._identity, found)
+            rates = await accounts.fee_rates(db, found.account_type)
+            last = next((fill.trade_id for fill in await orders.fills(db, account_id, 1)), 0)
+            money, working = await asyncio.gather(
+                self._read_money(db, found, rates),
+                reading.working_orders(db, account_id, self._instruments),
+            )
+        except PitsideError as error:
+            self.tell(Notice(str(error), "problem"))
+            return
+        if switch != self._switch:  # yet another one is wanted by now
+            return
+        self._account, self._rates, self._last_fill = found, rates, last
+        if self._stream is not None:
+            self._stream.watch([account_id])
+        self._publish(**money, orders=working)
+        self._need(Part.MONEY, Part.ORDERS)  # what happened while it was read
+
     async def place(self, entry: OrderEntry) -> Answer:
         """Send an order."""
+        if self._account is not None and entry.account_id not in (None, self._account.account_id):
+            return Answer("error", "not sent: another account is looked at by now; look at the order again")
         return await self._ask(lambda db, account: asking.place(db, account, entry))
 
     async def cancel(self, order_id: int) -> Answer:
@@ -374,6 +373,8 @@ class Desk(TradingDesk):
         """Have a request answered; what it changed is read at once."""
         if self._db is None or self._account is None:
             return Answer("error", "not sent: the database is not connected yet")
+        if self._identity is not None and self._identity.role == access.READER:
+            return Answer("error", "not sent: support reads, and does not trade")
         try:
             return await asking.answered(request(self._db, self._account))
         finally:

@@ -11,6 +11,7 @@ from db import accounts, instruments, market, orders
 from db.database import Database
 from terminal.state import (
     Account,
+    AccountChoice,
     Book,
     Candle,
     Candles,
@@ -88,6 +89,25 @@ def with_own(found: Book, working: tuple[WorkingOrder, ...]) -> Book:
         )
 
     return replace(found, bids=marked("buy", found.bids), asks=marked("sell", found.asks)) if own else found
+
+
+async def account_choices(db: Database) -> tuple[tuple[AccountChoice, ...], dict[int, accounts.Account]]:
+    """The accounts that this user may look at, in the order in which they were opened; and as they are read,
+    by id."""
+    known = {found.account_id: found for found in await accounts.list_all(db)}
+    choices = tuple(
+        AccountChoice(
+            account_id=found.account_id,
+            number=found.account_number,
+            owner=found.username,
+            kind=found.account_type,
+            currency=found.currency,
+            balance=found.balance,
+            status=found.status,
+        )
+        for found in known.values()
+    )
+    return choices, known
 
 
 async def account(db: Database, found: accounts.Account, rates: accounts.FeeRates) -> Account:

@@ -29,8 +29,11 @@ DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "config.toml"
 class TerminalSettings(Section):
     """What the terminal shows and how it behaves."""
 
+    user: str | None = None
+    """Who logs in. Empty: the demo trader on the embedded server, else whom database.url names, or ask."""
+
     account: str | None = None
-    """Number of the account to trade with. Empty: the demo trader's, or the first there is."""
+    """Number of the account to trade with. Empty: the demo trader's, or the user's first."""
 
     confirm_orders: bool = True
     """Whether an order must be confirmed before it is sent."""

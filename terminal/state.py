@@ -105,6 +105,20 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountChoice:
+    """An account that may be looked at; `owner` is its user's name, `status` `active` or a word for why it
+    takes no orders."""
+
+    account_id: int
+    number: str
+    owner: str | None
+    kind: str
+    currency: str
+    balance: Decimal
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """What is held of one instrument, marked at read; a negative quantity is short."""
 
@@ -172,10 +186,13 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class DeskState:
-    """Everything a trading screen shows."""
+    """Everything a trading screen shows. `user` is who has logged in, "" until that is known; `accounts` are
+    those that they may look at."""
 
     connection: Connection = field(default_factory=Connection)
     demo: bool = False
+    user: str = ""
+    accounts: tuple[AccountChoice, ...] = ()
     account: Account | None = None
     instruments: tuple[Instrument, ...] = ()
     instrument: Instrument | None = None
@@ -193,7 +210,10 @@ class DeskState:
 
 @dataclass(frozen=True, slots=True)
 class OrderEntry:
-    """An order as the ticket has it, not sent yet."""
+    """An order as the ticket has it, not sent yet.
+
+    `account_id` is the account that it was made out for (None: whichever is looked at when it is sent).
+    """
 
     instrument: Instrument
     side: Side
@@ -201,6 +221,7 @@ class OrderEntry:
     quantity: Decimal
     price: Decimal | None
     time_in_force: str
+    account_id: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +267,12 @@ class TradingDesk(Protocol):
 
     async def set_timeframe(self, timeframe: str) -> None:
         """Show other candles."""
+
+    async def list_accounts(self) -> tuple[AccountChoice, ...]:
+        """The accounts that may be looked at, as they are now; the state has them afterwards."""
+
+    async def switch_account(self, account_id: int) -> None:
+        """Look at another account: its money, positions and orders come at one stroke."""
 
     async def place(self, entry: OrderEntry) -> Answer:
         """Send an order."""

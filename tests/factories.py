@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from decimal import Decimal
 
-from db import accounts, instruments
+from db import accounts, instruments, users
 from db.database import Database
 
 _serial = itertools.count(1)
@@ -46,9 +46,9 @@ async def make_instrument(
 
 
 async def make_user(db: Database, username: str = "", *, active: bool = True) -> int:
-    """A new user; returns the id."""
+    """A new user, who cannot log in; returns the id."""
     username = username or f"user{next(_serial)}"
-    user_id = await accounts.add_user(db, username=username, email=f"{username}@example.com")
+    user_id = await users.add(db, username=username, email=f"{username}@example.com")
     if not active:
         await db.execute("update users set is_active = false where user_id = $1", user_id)
     return user_id

@@ -62,7 +62,9 @@ def test_files_are_there(page: Path) -> None:
         code for code in CODE.findall(FENCE.sub("", text_of(page))) if "NN" not in code and "NAME" not in code
     }
     for path in {code for code in code if re.fullmatch(r"(?:db|terminal|tests|docs)/[\w/.-]*", code)}:
-        assert (ROOT / path).exists() or "0003" in path, f"{name(page)} speaks of {path}, which is not there"
+        assert (ROOT / path).exists() or path.endswith("_what.sql"), (
+            f"{name(page)} speaks of {path}, which is not there"
+        )
     scripts = {script.name for script in (ROOT / "db/schema").rglob("*.sql")}
     assert {code for code in code if re.fullmatch(r"\d+_\w+\.sql", code)} <= scripts
 
@@ -80,10 +82,17 @@ def test_commands_exist(page: Path) -> None:
     for words in commands(page):
         command: click.Command = main
         context = click.Context(main)
+        is_value = False  # of the option before it
         for word in words:
-            options = {option for parameter in command.params for option in parameter.opts}
-            if word.startswith("-"):
-                assert word.partition("=")[0] in {*options, "--help"}, f"{command.name} has no option {word}"
+            flags = {
+                option: getattr(given, "is_flag", False) for given in command.params for option in given.opts
+            }
+            if is_value:
+                is_value = False
+            elif word.startswith("-"):
+                option, equals, _ = word.partition("=")
+                assert option in {*flags, "--help"}, f"{command.name} has no option {word}"
+                is_value = not (equals or flags.get(option, True))
             elif isinstance(command, click.Group) and word.islower() and word.isalpha():
                 found = command.get_command(context, word)
                 assert found is not None, f"{name(page)} speaks of trade {' '.join(words)}: no command {word}"

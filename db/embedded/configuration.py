@@ -15,6 +15,8 @@ from db.embedded.osuser import OsUser
 
 OWNER = "pitside"
 LOOPBACK = "127.0.0.1"
+DEMO = "demo"
+"""The demo trader's user, who is let in as the owner is: by the system's user name, without a password."""
 DEFAULT_PORT = 5432  # without TCP it is only a part of the socket's name
 MEGABYTE = 1024 * 1024
 HEAD = "# Written by Pitside at every start: changes here are lost. To change a setting, use ALTER SYSTEM.\n"
@@ -23,6 +25,8 @@ HBA = f"""{HEAD}
 # The owner comes through the socket, in a folder that only they can enter, known by the system's user name.
 local  all          {OWNER}                peer map=owner
 local  replication  {OWNER}                peer map=owner
+# The demo logs itself in; whoever passes here passes as the owner, too.
+local  all          {DEMO}                   peer map=demo
 host   all          {OWNER}  all           reject
 host   replication  {OWNER}  all           reject
 # Everyone else has a password.
@@ -63,7 +67,8 @@ def settings(socket_folder: Path, port: int | None, overrides: Mapping[str, str]
         # What it says, and of whom
         "shared_preload_libraries": "pg_stat_statements",
         "cluster_name": OWNER,
-        "log_line_prefix": "%m [%p] %q%u@%d/%a ",
+        "log_line_prefix": "%m [%p] %q%u@%d/%a %h ",
+        "log_connections": "on",  # with log-ins that failed, of which no table can tell
         "log_checkpoints": "off",
         "log_lock_waits": "on",
         # The same everywhere
@@ -84,7 +89,8 @@ def write(
     contents = {
         "postgresql.conf": HEAD + "\n".join(lines) + "\n",
         "pg_hba.conf": HBA,
-        "pg_ident.conf": HEAD + "".join(f'owner  "{name}"  {OWNER}\n' for name in _owners(user)),
+        "pg_ident.conf": HEAD
+        + "".join(f'owner  "{name}"  {OWNER}\ndemo  "{name}"  {DEMO}\n' for name in _owners(user)),
     }
     folder = os.open(cluster, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -81,8 +81,8 @@ def join(settings: DatabaseSettings, progress: Progress = quiet) -> Lease:
 
     `progress` is told what takes long. Raises ServerError.
     """
-    if settings.url is not None:
-        return Lease(settings.url.get_secret_value())
+    if (url := settings.server_url) is not None:
+        return Lease(url)
     cluster = cluster_of(settings, progress)
     cluster.data.make()
     lock = cluster.data.lock("terminals")

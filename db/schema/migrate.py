@@ -57,6 +57,9 @@ _STATE = """
     select 'setting', null, split_part(setting, '=', 1), split_part(setting, '=', 2), null
     from pg_db_role_setting, unnest(setconfig) setting
     where setrole = 0 and setdatabase = (select oid from pg_database where datname = current_database())
+    union all
+    select 'open', null, datname, null, null from pg_database
+    where datname = current_database() and has_database_privilege('public', oid, 'connect')
     order by 1, 2, 3"""
 
 
@@ -111,7 +114,8 @@ async def migrate(
     """
     plan = _Plan(read_scripts(versions, versions=True), read_scripts(functions, versions=False))
     async with _connection(url) as connection:
-        state = await _read_state(connection)
+        with _needs_owner(url):
+            state = await _read_state(connection)
         if plan.is_done(state):
             return MigrationReport()
         async with _lock(connection):
@@ -149,7 +153,8 @@ async def status(url: str, *, versions: Path = VERSIONS, functions: Path = FUNCT
     """Compare the database at `url` with this program, changing nothing. Raises as `migrate` does."""
     plan = _Plan(read_scripts(versions, versions=True), read_scripts(functions, versions=False))
     async with _connection(url) as connection:
-        state = await _read_state(connection)
+        with _needs_owner(url):
+            state = await _read_state(connection)
     return SchemaStatus(
         tuple(AppliedVersion(row["version"], row["name"], row["applied_at"]) for row in state.versions),
         tuple(script.name for script in plan.pending_versions(state)),
@@ -164,7 +169,8 @@ class _State:
         self.versions = [row for row in rows if row["kind"] == "version"]
         self.functions = {row["name"]: row["checksum"] for row in rows if row["kind"] == "function"}
         settings = {row["name"].lower(): row["checksum"] for row in rows if row["kind"] == "setting"}
-        self.is_set_up = settings.items() >= DATABASE_SETTINGS.items()
+        is_open = any(row["kind"] == "open" for row in rows)
+        self.is_set_up = settings.items() >= DATABASE_SETTINGS.items() and not is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +262,8 @@ async def _set_up_database(connection: asyncpg.Connection[Record]) -> None:
     name = await connection.fetchval("select quote_ident(current_database())")
     for setting, value in DATABASE_SETTINGS.items():
         await connection.execute(f"alter database {name} set {setting} = '{value}'")
+    # Each user's role is let in by itself (functions/93_logins.sql): a role of another database stays out.
+    await connection.execute(f"revoke all on database {name} from public")
 
 
 @contextlib.contextmanager
@@ -264,8 +272,8 @@ def _needs_owner(url: str) -> Iterator[None]:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise SchemaError(
-            f"the schema of {describe(url)} can only be set up by its owner: {error.message}. Log in as the "
-            "role that owns the database"
+            f"the schema of {describe(url)} can only be set up and looked into by its owner: "
+            f"{error.message}. Log in as the role that owns the database"
         ) from error
 
 

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from terminal.settings import Settings
 
 COMMANDS = {
+    "account": "Accounts and money: open, close, deposit, withdraw, list.",
     "db": "The embedded server and the schema: start, stop, status, url, migrate, reset.",
     "demo": "Set up the demo market: instruments, history, a demo trader.",
+    "instrument": "What can be traded: add, set, halt, resume, list.",
     "simulate": "Run the simulated participants on any database.",
     "tape": "Play recorded order flow into an instrument's book.",
+    "user": "Who may log in, and as what: add, list, disable, enable, passwd, role.",
 }
 OPTIONS = {
     "database.url": "--database-url",
     "database.data_dir": "--data-dir",
+    "terminal.user": "--user",
     "terminal.account": "--account",
 }
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
@@ -126,6 +130,7 @@ class Invocation:
 )
 @click.option("--database-url", metavar="URL", help="A Postgres server instead of the embedded one.")
 @click.option("--data-dir", metavar="FOLDER", help="Data folder of the embedded server.")
+@click.option("--user", metavar="NAME", help="Who logs in (else the demo trader, or whom the log-in names).")
 @click.option("--account", metavar="NUMBER", help="Number of the account to trade with.")
 @click.option(
     "--set",
@@ -141,6 +146,7 @@ def main(
     config: Path | None,
     database_url: str | None,
     data_dir: str | None,
+    user: str | None,
     account: str | None,
     assignments: tuple[str, ...],
 ) -> None:
@@ -154,7 +160,12 @@ def main(
                 f"--set {assignment}: write section.name=value, such as --set simulation.pace=2"
             )
         overrides.setdefault(section, {})[name] = text
-    named = {"database.url": database_url, "database.data_dir": data_dir, "terminal.account": account}
+    named = {
+        "database.url": database_url,
+        "database.data_dir": data_dir,
+        "terminal.user": user,
+        "terminal.account": account,
+    }
     for path, value in named.items():
         if value is not None:
             section, _, name = path.partition(".")

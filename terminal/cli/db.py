@@ -83,7 +83,8 @@ def stop(invocation: Invocation, force: bool) -> None:
 def status(invocation: Invocation, as_json: bool) -> None:
     """Show what the server is doing and how its schema stands."""
     settings = invocation.settings().database
-    report = _external_report(settings.url) if settings.url is not None else _embedded_report(settings)
+    server = settings.server_url
+    report = _external_report(server) if server is not None else _embedded_report(settings)
     if as_json:
         click.echo(json.dumps(asdict(report), ensure_ascii=False))
     else:
@@ -98,8 +99,8 @@ def url(invocation: Invocation) -> None:
     from db.embedded import sharing
 
     settings = invocation.settings().database
-    if settings.url is not None:
-        click.echo(settings.url.get_secret_value())
+    if settings.server_url is not None:
+        click.echo(settings.server_url)
         return
     server = sharing.status(settings)
     if not server.running:
@@ -191,14 +192,13 @@ def _embedded_report(settings: DatabaseSettings) -> _Report:
     )
 
 
-def _external_report(url: SecretStr) -> _Report:
-    secret = url.get_secret_value()
-    inside = asyncio.run(_look_inside(secret))
+def _external_report(url: str) -> _Report:
+    inside = asyncio.run(_look_inside(url))
     return _Report(
         embedded=False,
         running=True,
         version=inside.version,
-        url=mask(secret),
+        url=mask(url),
         size=inside.size,
         clients=inside.clients,
         schema=inside.schema,

@@ -34,7 +34,7 @@ def demo(invocation: Invocation, as_json: bool) -> None:
         )
 
     started = time.monotonic()
-    new = reach.run(settings.database, "trade demo", work, stops=False)
+    new = reach.run(settings.database, "trade demo", work, stops=False, as_owner=True)
     if as_json:
         result = {
             "set_up": new,

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from db.errors import PitsideError
+
 if TYPE_CHECKING:
     from db.database import Database
     from db.settings import DatabaseSettings
+    from terminal.cli import Invocation
 
 Result = TypeVar("Result")
 Work = Callable[["Database", asyncio.Event], Awaitable[Result]]
@@ -19,17 +22,50 @@ Work = Callable[["Database", asyncio.Event], Awaitable[Result]]
 
 
 def run(
-    settings: DatabaseSettings, application_name: str, work: Work[Result], *, stops: bool = True
+    settings: DatabaseSettings,
+    application_name: str,
+    work: Work[Result],
+    *,
+    stops: bool = True,
+    as_owner: bool = False,
 ) -> Result:
-    """Join the server (start it if need be), bring its schema up, do the work, leave.
+    """Join the server (start it if need be), bring its schema up as its owner, else see that it fits; do the
+    work, leave.
 
     The first Ctrl-C (or SIGTERM) asks the work to stop, a second one ends it at once; without `stops` the
-    first does.
+    first does. With `as_owner` nobody else than the owner of the database gets as far as the work. Raises
+    PitsideError.
     """
     from db.embedded import sharing
 
     with sharing.join(settings, progress=say) as lease:
-        return asyncio.run(_work(lease.url, settings, application_name, work, stops))
+        guarded = _for_the_owner(application_name, work) if as_owner else work
+        return asyncio.run(_work(lease.url, settings, application_name, guarded, stops))
+
+
+def administer(invocation: Invocation, command: str, work: Callable[[Database], Awaitable[Result]]) -> Result:
+    """Run work that only the owner of the database may do. Raises PitsideError for anybody else."""
+
+    async def unstopped(database: Database, _stop: asyncio.Event) -> Result:
+        return await work(database)
+
+    return run(invocation.settings().database, command, unstopped, stops=False, as_owner=True)
+
+
+def _for_the_owner(command: str, work: Work[Result]) -> Work[Result]:
+    from db import users
+
+    async def guarded(database: Database, stop: asyncio.Event) -> Result:
+        identity = await users.whoami(database)
+        if not identity.may_administer:
+            role = f"is {identity.role} there" if identity.role else "is no user of it"
+            raise PitsideError(
+                f"{command} is for the owner of {database.where}, and {identity.username} {role}: "
+                "log in as the owner (database.url, --database-url)"
+            )
+        return await work(database, stop)
+
+    return guarded
 
 
 def say(message: str) -> None:
@@ -41,9 +77,9 @@ async def _work(
     url: str, settings: DatabaseSettings, application_name: str, work: Work[Result], stops: bool
 ) -> Result:
     from db.database import Database
-    from db.schema.migrate import migrate
+    from db.schema.ready import make_ready
 
-    await migrate(url)
+    await make_ready(url)
     stop = asyncio.Event()
     async with await Database.open(
         url,

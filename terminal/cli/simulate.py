@@ -77,7 +77,7 @@ def simulate(
             )
         return simulation.activity
 
-    activity = reach.run(settings.database, "trade simulate", work)
+    activity = reach.run(settings.database, "trade simulate", work, as_owner=True)
     click.echo(f"Stopped; all orders are cancelled. {_line(activity, time.monotonic() - started)}")
 
 

@@ -82,7 +82,7 @@ def tape(invocation: Invocation, file: Path, symbol: str, speed: float | None, a
                 progress=lambda count: bar.update(task, completed=count),
             )
 
-    report = reach.run(settings.database, "trade tape", work)
+    report = reach.run(settings.database, "trade tape", work, as_owner=True)
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterable
 
+from textual.events import Click
+from textual.message import Message
+
 from terminal.format import duration, money, signed
 from terminal.state import Account, Connection
 from terminal.widgets.lines import LineView, Piece
@@ -21,8 +24,12 @@ class AccountBar(LineView):
     AccountBar { height: 1; }
     """
 
+    class Picked(Message):
+        """It was clicked: another account is wanted."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
+        self.user, self.several = "", False
         self.account: Account | None = None
         self.connection = Connection()
         self.demo = False
@@ -31,9 +38,19 @@ class AccountBar(LineView):
         """The age of the data grows by itself."""
         self.set_interval(1.0, self.update_lines)
 
-    def show_account(self, account: Account | None, connection: Connection, demo: bool) -> None:
-        """Show these."""
+    def show_account(
+        self,
+        account: Account | None,
+        connection: Connection,
+        demo: bool,
+        user: str = "",
+        *,
+        several: bool = False,
+    ) -> None:
+        """Show these; `user` is who has logged in, which on the demo goes without saying. With `several`
+        accounts the number is always there: it says whose money it is."""
         self.account, self.connection, self.demo = account, connection, demo
+        self.user, self.several = "" if demo else user, several
         self.update_lines()
 
     def line(self, y: int) -> Hashable:
@@ -102,10 +119,14 @@ class AccountBar(LineView):
             ("Commissions", "Comm", money(account.commissions), "muted", 7),
         ]
         room = width - sum(len(text) for text, _ in (*head, *self._right())) - 2
-        number = [(f" {account.number}", "muted")] if account.number != head[0][0].strip() else []
+        named = account.number != head[0][0].strip()
+        whose = [(f" {self.user} ·", "muted")] if self.user else []
+        number = [(f" {account.number}", "strong" if self.several else "muted")] if named else []
         for long in (True, False):
             for least in range(8, -1, -1):
-                pieces: list[tuple[str, str]] = list(number) if least > 4 or long else []
+                roomy = least > 4 or long
+                pieces: list[tuple[str, str]] = [*(whose if roomy else ())]
+                pieces += number if roomy or self.several else []
                 for name, short, value, tone, importance in figures:
                     if importance < least:
                         pieces += [(f"  {name if long else short} ", "muted"), (value, tone)]
@@ -116,6 +137,10 @@ class AccountBar(LineView):
                     fits = sum(len(text) for text, _ in pieces) + len(currency[0]) <= room
                     return (*head, *pieces, *((currency,) if fits else ()))
         return tuple(head)
+
+    def on_click(self, _event: Click) -> None:
+        """To the accounts."""
+        self.post_message(self.Picked())
 
 
 def _tone(value: object) -> str:

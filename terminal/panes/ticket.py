@@ -111,6 +111,8 @@ class TicketPane(Vertical):
     def show_state(self, state: DeskState) -> None:
         """Take what costs, limits and suggestions are made of. Another instrument empties the ticket: a
         quantity that is right for shares is ruinous for bitcoin."""
+        if self._reviewed is not None and _account_of(state) != self._reviewed.account_id:
+            self._take_back()  # it was made out for another account
         self._state = state
         if state.instrument is not None and state.instrument != self.instrument:
             self.instrument = state.instrument
@@ -249,6 +251,7 @@ class TicketPane(Vertical):
             quantity=quantity,
             price=price,
             time_in_force=self.query_one("#time_in_force", Choice).value,
+            account_id=_account_of(self._state),
         )
 
     def _seed_price(self) -> None:
@@ -336,6 +339,10 @@ class TicketPane(Vertical):
             words += f", {number(free, instrument.quantity_decimals)} free"
         facts.append(("Held", words, "text" if quantity else "muted"))
         return tuple(facts)
+
+
+def _account_of(state: DeskState) -> int | None:
+    return state.account.account_id if state.account is not None else None
 
 
 def _cost(

@@ -44,6 +44,7 @@ class KeysScreen(ModalScreen[None]):
         &.-narrow {
             #box { width: 66; }
             #columns { layout: vertical; }
+            Static { margin-bottom: 1; }
         }
     }
     """
@@ -77,6 +78,7 @@ class KeysScreen(ModalScreen[None]):
             paragraph(CONTEXTS[context], lines)
         if mouse:
             paragraph("By mouse", MOUSE)
+        page.rstrip()
         return page
 
     def action_leave(self) -> None:
@@ -84,11 +86,12 @@ class KeysScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-LEFT = ("ticket", "book", "chart", "positions", "orders")
+LEFT = ("ticket", "book", "chart", "positions", "orders", "watchlist")
 MOUSE = (
     ("Book", "a click on an ask buys, on a bid sells"),
     ("", "with ⇧: joins that side"),
     ("Fields", "− and + step, and so does the wheel"),
     ("Orders", "✗ cancels; twice on quantity: reduces"),
     ("Watchlist", "a click shows the instrument"),
+    ("Account bar", "a click: another account"),
 )

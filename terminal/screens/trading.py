@@ -157,7 +157,9 @@ class TradingScreen(Screen[None]):
 
     def _draw_right(self, state: DeskState) -> None:
         self.query_one(BookPane).show_book(state.instrument, state.book, state.quote)
-        self.query_one(AccountBar).show_account(state.account, state.connection, state.demo)
+        self.query_one(AccountBar).show_account(
+            state.account, state.connection, state.demo, state.user, several=len(state.accounts) > 1
+        )
         self.set_class(state.connection.status == "lost", "-lost")
 
     def _draw_left(self, state: DeskState) -> None:
@@ -264,6 +266,10 @@ class TradingScreen(Screen[None]):
             answer.text, severity="information" if answer.is_good else "error", timeout=6, markup=False
         )
 
+    def on_account_bar_picked(self) -> None:
+        """Another account."""
+        self.action_accounts()
+
     # What keys do.
 
     def action_view(self, view: str) -> None:
@@ -328,6 +334,20 @@ class TradingScreen(Screen[None]):
         found = await self.app.push_screen_wait(InstrumentsScreen(state.instruments, state.quotes))
         if found is not None:
             await self.desk.look_at(found)
+
+    def action_accounts(self) -> None:
+        """Choose another account."""
+        self._ask(self._choose_account(), "choose an account")
+
+    async def _choose_account(self) -> None:
+        from terminal.screens.accounts import AccountsScreen  # not needed for the first paint
+
+        current = self.desk.state.account
+        chosen = await self.app.push_screen_wait(
+            AccountsScreen(await self.desk.list_accounts(), current.account_id if current else None)
+        )
+        if chosen is not None:
+            await self.desk.switch_account(chosen)
 
     def action_cancel_all(self) -> None:
         """Cancel every working order, after a question."""

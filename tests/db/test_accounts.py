@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from db import accounts
+from db import accounts, users
 from db.database import Database
 from db.errors import RequestError
 from tests.factories import make_account, make_instrument, make_user
@@ -75,9 +75,9 @@ async def test_an_unknown_account_is_an_error_that_shows_what_is_near(database: 
 async def test_names_and_numbers_are_given_out_once(database: Database) -> None:
     user_id = await make_user(database, "ann")
     with pytest.raises(RequestError, match="username ann"):
-        await accounts.add_user(database, username="ann", email="other@example.com")
+        await users.add(database, username="ann", email="other@example.com")
     with pytest.raises(RequestError, match=r"email ann@example.com"):
-        await accounts.add_user(database, username="anna", email="ann@example.com")
+        await users.add(database, username="anna", email="ann@example.com")
 
     await accounts.open_account(database, user_id=user_id, account_number="A-1")
     with pytest.raises(RequestError, match="account_number A-1"):

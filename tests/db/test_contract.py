@@ -6,14 +6,8 @@ the signatures of the SQL interface are held here, for everybody.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pwd
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,11 +16,9 @@ import pytest
 from db.database import Database
 from db.schema.migrate import migrate
 from tests.db.stage import Stage
+from tests.db.system_servers import SYSTEM_SERVERS, system_server
 
 CONTRACT = Path(__file__).parents[3] / "shared" / "contract" / "check_schema.py"
-SYSTEM_SERVERS = [
-    path for path in sorted(Path("/usr/lib/postgresql").glob("1[567]/bin")) if (path / "initdb").exists()
-]
 
 # Name, parameters in order, result: what the SQL interface promises to every client.
 INTERFACE = {
@@ -75,38 +67,15 @@ INTERFACE = {
         "p_instrument_id bigint, p_interval interval, p_from timestamp without time zone, p_to timestamp without time zone",
         'TABLE("time" timestamp without time zone, open numeric, high numeric, low numeric, close numeric, volume numeric)',
     ),
+    "prints": (
+        "p_instrument_id bigint, p_limit integer DEFAULT 50, p_before bigint DEFAULT NULL::bigint",
+        "TABLE(print_id bigint, executed_at timestamp without time zone, side character varying, quantity numeric, price numeric)",
+    ),
     "verify_ledger": (
         "p_account_id bigint DEFAULT NULL::bigint",
         "TABLE(invariant text, subject text, detail jsonb)",
     ),
 }
-
-
-@contextlib.contextmanager
-def system_server(binaries: Path) -> Iterator[str]:
-    """A server of the machine's own PostgreSQL in a new folder; gives the owner's URL. Root hands it to the user that the package made."""
-    folder = Path(tempfile.mkdtemp(prefix="pitside-system-"))
-    user = None
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres").pw_name
-        shutil.chown(folder, user)
-    data = folder / "data"
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [binaries / program, *arguments], check=True, user=user, capture_output=True, cwd=folder
-        )
-
-    try:
-        run("initdb", "-D", str(data), "-U", "owner", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        settings = f"-F -c listen_addresses='' -c unix_socket_directories='{folder}'"
-        run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", settings, "start")
-        try:
-            yield f"postgresql://owner@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder)
 
 
 def check(url: str) -> subprocess.CompletedProcess[str]:

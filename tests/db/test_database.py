@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from db import users
 from db.database import ConnectionState, Database, connect
-from db.errors import ConnectionLostError, DatabaseError, PitsideError, RequestError, ServerError
+from db.errors import (
+    ConnectionLostError,
+    DatabaseError,
+    LoginError,
+    PitsideError,
+    RequestError,
+    ServerError,
+)
+from db.live import Changes, subscribe
 from db.urls import describe, mask
+from tests.db.people import People
 from tests.factories import make_account
 from tests.proxy import Proxy
 from tests.waiting import until
@@ -210,6 +220,27 @@ async def test_an_open_transaction_ends_with_the_use_of_its_connection(database_
         async with database.connection() as connection:
             await connection.execute("begin; create table t (n integer)")
         assert await database.fetchval("select to_regclass('t')") is None
+
+
+async def test_a_user_who_is_refused_when_the_server_is_back_is_told_so_and_not_kept_waiting(
+    database: Database, database_url: str
+) -> None:
+    jo = await People(database, database_url).add()
+    async with jo.opened() as own:
+        async with subscribe(own, [jo.account], 0.01) as stream:
+            assert isinstance(await anext(stream), Changes)
+            await users.disable(database, jo.username)
+
+            async def until_refused() -> None:
+                async for _event in stream:
+                    pass
+
+            with pytest.raises(LoginError, match="not permitted to log in"):
+                await asyncio.wait_for(until_refused(), 10)
+        with pytest.raises(LoginError, match="not permitted to log in") as refused:
+            await own.wait_until_connected(within=10)
+        assert own.state is ConnectionState.RECONNECTING
+        assert refused.value.sqlstate == "28000"
 
 
 # URLs as people see them

@@ -339,7 +339,7 @@ async def test_only_the_owner_sets_up_a_schema(folders: Folders) -> None:
     try:
         url = folders.url.replace("pitside@", f"{guest}:secret@")
         with pytest.raises(
-            SchemaError, match=r"can only be set up by its owner.*Log in as the role that owns"
+            SchemaError, match=r"can only be set up and looked into by its owner.*Log in as the role that"
         ):
             await schema.migrate(url, versions=folders.versions, functions=folders.functions)
     finally:

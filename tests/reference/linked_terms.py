@@ -129,6 +129,8 @@ class TrailingTerms:
             yield "trail_amount"
         if percent is not None and not (0 < percent < 100 and is_multiple(percent, Fraction(1, 10_000))):
             yield "trail_percent"
+        if self.stop_price is not None:
+            yield from wrong_fields(self.stop(self.stop_price), instrument)
 
 
 Request = Terms | OcoTerms | BracketTerms | TrailingTerms

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from db.errors import PitsideError
+from terminal.login import THIS_COMPUTER, LoginEntry, LoginForm, Protection
 from terminal.state import (
     Account,
+    AccountChoice,
     Answer,
     Book,
     Candle,
@@ -119,6 +122,14 @@ ACCOUNT = Account(
     maker_rate=D("0.0001"),
     taker_rate=D("0.0005"),
 )
+ACCOUNTS = (
+    AccountChoice(1, "D-10001", "dana", "cash", "USD", D("100000.00"), "active"),
+    AccountChoice(7, "D-20044", "dana", "margin", "USD", D("52310.75"), "active"),
+    AccountChoice(9, "D-30007", "dana", "cash", "EUR", D("0.00"), "closed"),
+)
+OTHER_ACCOUNT = replace(
+    ACCOUNT, account_id=7, number="D-20044", kind="margin", balance=D("52310.75"), available=D("52310.75")
+)
 POSITIONS = (
     Position(AAPL, D(120), D("178.4433"), D("185.21"), D("22225.20"), D("812.00"), D("0.00")),
     Position(BTCUSD, D("0.2500"), D("66100.0"), D("68250.5"), D("17062.63"), D("537.63"), D("-310.25")),
@@ -149,6 +160,8 @@ def sample_state(instrument: Instrument = AAPL) -> DeskState:
     state = DeskState(
         connection=Connection("live", ""),
         demo=True,
+        user="dana",
+        accounts=ACCOUNTS[:1],
         account=ACCOUNT,
         instruments=INSTRUMENTS,
         instrument=instrument,
@@ -223,6 +236,15 @@ class FakeDesk:
         if self._state.instrument is not None:
             self.set(candles=candles_of(self._state.instrument, timeframe))
 
+    async def list_accounts(self) -> tuple[AccountChoice, ...]:
+        self.asked.append(("list_accounts",))
+        return self._state.accounts
+
+    async def switch_account(self, account_id: int) -> None:
+        self.asked.append(("switch_account", account_id))
+        account = {1: ACCOUNT, 7: OTHER_ACCOUNT}[account_id]
+        self.set(account=account, positions=POSITIONS if account is ACCOUNT else (), orders=())
+
     async def place(self, entry: OrderEntry) -> Answer:
         self.asked.append(("place", entry))
         return self._answer("accepted", "Order 103 rests in the book")
@@ -243,3 +265,43 @@ class FakeDesk:
 
     def _answer(self, outcome: Any, text: str) -> Answer:
         return self.answers.pop(0) if self.answers else Answer(outcome, text)
+
+
+class FakeEntrance:
+    """An Entrance that lets `desk` in, after what the test wants to happen.
+
+    `asked` are the entries in order; `refusals` what the next ones are answered with; `gate`, when there is
+    one, is waited for.
+    """
+
+    def __init__(
+        self, form: LoginForm | None = None, *, desk: FakeDesk | None = None, keyring: bool = False
+    ) -> None:
+        self.form = form or LoginForm("", "db.example")
+        self.desk = desk or FakeDesk()
+        self.keeps_passwords = keyring
+        self.kept: set[tuple[str, str]] = set()
+        self.asked: list[LoginEntry] = []
+        self.refusals: list[PitsideError] = []
+        self.gate: asyncio.Event | None = None
+
+    def protection(self, server: str) -> Protection:
+        if server == THIS_COMPUTER:
+            return Protection("safe", "Nothing leaves this computer")
+        if server.startswith("weak"):
+            return Protection("weak", "Encrypted only where offered, unverified")
+        if not server or " " in server:
+            return Protection("none", "")
+        return Protection("safe", "Encrypted; the server must prove who it is")
+
+    async def has_password(self, user: str, server: str) -> bool:
+        return (user, server) in self.kept
+
+    async def enter(self, entry: LoginEntry) -> FakeDesk:
+        self.asked.append(entry)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.form = LoginForm(entry.user, entry.server)
+        return self.desk

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
+from db.errors import LoginError, ServerError
 from terminal.app import PitsideApp
+from terminal.login import THIS_COMPUTER, LoginForm
 from terminal.state import Answer, Connection, DeskState
-from tests.terminal.fakes import FakeDesk, sample_state
+from tests.terminal.fakes import ACCOUNTS, FakeDesk, FakeEntrance, sample_state
 from tests.terminal.screen import MEDIUM, SMALL, WIDE, chart_drawn, settle
 
 Compare = Callable[..., bool]
@@ -43,6 +46,8 @@ def after(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
             await pilot.press(key)
             await pilot.pause()
         await settle(pilot)
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False  # on, whenever the picture is taken
         if pilot.app.screen.query("ChartPane"):
             await chart_drawn(pilot)
 
@@ -105,3 +110,48 @@ def test_reducing_an_order(snap_compare: Compare) -> None:
 
 def test_the_question_before_everything_is_cancelled(snap_compare: Compare) -> None:
     assert snap_compare(app(), terminal_size=SMALL, run_before=after("escape", "X"))
+
+
+def at_the_login(entrance: FakeEntrance, theme: str = "pitside-dark") -> PitsideApp:
+    return PitsideApp(None, theme=theme, confirm=True, timeframe="1m", entrance=entrance)
+
+
+@pytest.mark.parametrize("size", ["200x50", "80x24"])
+@pytest.mark.parametrize("theme", ["pitside-dark", "pitside-light"])
+def test_the_login(snap_compare: Compare, size: str, theme: str) -> None:
+    entrance = FakeEntrance(LoginForm("dana", "db.pitside.example:5433"), keyring=size == "80x24")
+    shown = at_the_login(entrance, theme)
+    assert snap_compare(shown, terminal_size=SIZES[size], run_before=after(*"secret"))
+
+
+def test_the_login_of_a_newcomer(snap_compare: Compare) -> None:
+    entrance = FakeEntrance(LoginForm("", THIS_COMPUTER))
+    assert snap_compare(at_the_login(entrance), terminal_size=SMALL, run_before=after())
+
+
+@pytest.mark.parametrize("size", ["200x50", "80x24"])
+def test_a_refused_login(snap_compare: Compare, size: str) -> None:
+    entrance = FakeEntrance(LoginForm("dana", "weak.example"))
+    entrance.refusals = [LoginError("no", reason="User or password is wrong", sqlstate="28P01")]
+    before = after(*"secret", "enter")
+    assert snap_compare(at_the_login(entrance), terminal_size=SIZES[size], run_before=before)
+
+
+def test_a_login_to_a_server_that_nobody_trusts(snap_compare: Compare) -> None:
+    entrance = FakeEntrance(LoginForm("dana", "db.pitside.example"), keyring=True)
+    entrance.refusals = [
+        ServerError(
+            "trading_db on db.pitside.example:5432: the server's certificate is not accepted: nobody trusted "
+            "has signed it (self-signed certificate in certificate chain). Name the file with the "
+            "certificate of who did in database.sslrootcert"
+        )
+    ]
+    before = after(*"secret", "enter")
+    assert snap_compare(at_the_login(entrance), terminal_size=SMALL, run_before=before)
+
+
+@pytest.mark.parametrize("size", ["120x40", "80x24"])
+def test_choosing_an_account(snap_compare: Compare, size: str) -> None:
+    desk = FakeDesk(replace(sample_state(), accounts=ACCOUNTS, demo=False))
+    before = after("escape", "a", "down")
+    assert snap_compare(app(desk), terminal_size=SIZES[size], run_before=before)

@@ -9,6 +9,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
 begin
     return internal.enter(internal.request(p_account_id, p_order_type, p_side, p_quantity, p_price, p_stop_price, p_time_in_force,
@@ -83,6 +84,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    v_order_id constant bigint := internal.authorize_order(p_order_id);
     v record;
     v_order public.orders;
     v_after internal.market;
@@ -226,6 +228,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
+declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
 begin
     if not exists (select from public.accounts a where a.account_id = p_account_id) then
         perform internal.refuse('account_id', p_account_id::text, 'there is no such account', 'The table accounts lists them.', 'PS002');
@@ -259,6 +263,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    v_order_id constant bigint := internal.authorize_order(p_order_id);
     v record;
     v_old public.orders;
     v_new public.orders;

@@ -44,6 +44,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_limit public.orders;
     v_stop public.orders;
@@ -98,6 +99,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
     v_known bigint;
@@ -138,6 +140,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_market internal.market := internal.lock_market(p_instrument_id);
     v_order public.orders;
     v_known bigint;

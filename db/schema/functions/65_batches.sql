@@ -117,7 +117,7 @@ begin
     select * into v_market from internal.markets m where m.instrument_id = v_order.instrument_id;
     if not found then
         perform internal.refuse('instrument_id', p_element ->> 'instrument_id', 'there is no such instrument', 'The table instruments lists them.', 'PS002');
-    elsif not exists (select from public.accounts a where a.account_id = v_order.account_id) then
+    elsif not exists (select from internal.own_accounts a where a.account_id = v_order.account_id) then
         perform internal.refuse('account_id', p_element ->> 'account_id', 'there is no such account', 'The table accounts lists them.', 'PS002');
     end if;
     return internal.request(v_order.account_id, v_order.order_type, v_order.side, (p_element ->> 'quantity')::numeric,
@@ -152,7 +152,7 @@ begin
             time_in_force text, post_only boolean, self_trade text, client_order_id text)) with ordinality r
     ) e
     join public.instruments i on i.instrument_id = e.instrument_id
-    join public.accounts a on a.account_id = e.account_id
+    join internal.own_accounts a on a.account_id = e.account_id
     where internal.makes_sense(e.account_id, e.order_type, e.side, e.quantity, e.price, e.stop_price, e.time_in_force, e.post_only,
         e.self_trade, e.client_order_id, nullif(i.tick_size, 0), nullif(i.lot_size, 0));
 exception when data_exception then

@@ -45,6 +45,8 @@ begin
     returning transaction_id into v_id;
     insert into public.journal (at, account_id, kind, detail)
     values (v_at, p_account_id, p_type, jsonb_build_object('transaction_id', v_id, 'amount', p_amount, 'balance', v_account.balance, 'description', p_description));
+    insert into public.audit_log (action, subject, detail)
+    values (p_type, v_account.account_number, jsonb_build_object('transaction_id', v_id, 'amount', p_amount));
     return v_id;
 end;
 $$;
@@ -52,11 +54,11 @@ comment on function internal.move_cash is 'A deposit or a withdrawal: one row of
 
 create or replace function deposit(p_account_id bigint, p_amount numeric, p_description varchar default null) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'deposit', p_description) $$;
-comment on function deposit is 'Pays money into an account; returns the transaction''s id.';
+comment on function deposit is 'Pays money into an account; returns the transaction''s id. Nobody but the owner may: it makes money.';
 
 create or replace function withdraw(p_account_id bigint, p_amount numeric, p_description varchar default null) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'withdrawal', p_description) $$;
-comment on function withdraw is 'Pays money out of an account, at most what is available; returns the transaction''s id.';
+comment on function withdraw is 'Pays money out of an account, at most what is available; returns the transaction''s id. Nobody but the owner may.';
 
 create or replace function internal.account_figures(
     p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,
@@ -108,7 +110,9 @@ create or replace function account_summary(
     p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,
     out unrealized_pnl numeric, out commissions numeric, out initial_margin numeric, out maintenance_margin numeric,
     out buying_power numeric, out margin_call boolean
-) language sql stable security definer set search_path = pg_catalog, pg_temp as $$ select * from internal.account_figures(p_account_id) $$;
+) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select * from internal.account_figures(internal.authorize_read(p_account_id))
+$$;
 comment on function account_summary is 'An account now, marked at read (rules 20 to 22): money in the account''s currency.';
 
 create or replace function position_report(p_account_id bigint)
@@ -121,7 +125,7 @@ returns table (
     from (select p.*, coalesce(k.mark, p.average_price) as mark
           from public.positions p
           left join internal.marks k on k.instrument_id = p.instrument_id
-          where p.account_id = p_account_id) q
+          where p.account_id = (select internal.authorize_read(p_account_id))) q
     join public.instruments i on i.instrument_id = q.instrument_id
     order by i.symbol
 $$;
@@ -134,7 +138,13 @@ declare
     v_average_price numeric;
     v_unrealized_pnl numeric;
 begin
-    select p.quantity, p.average_price into v_quantity, v_average_price from public.positions p where p.position_id = p_position_id;
+    select p.quantity, p.average_price into v_quantity, v_average_price
+    from public.positions p
+    join internal.own_accounts a on a.account_id = p.account_id
+    where p.position_id = p_position_id;
+    if not found then
+        return null;
+    end if;
     v_unrealized_pnl := v_quantity * (p_current_price - v_average_price);
     update public.positions p
     set unrealized_pnl = v_unrealized_pnl, updated_at = clock_timestamp() at time zone 'UTC'
@@ -147,6 +157,7 @@ comment on function calculate_position_pnl is 'Marks one position at a price of 
 create or replace function refresh_pnl(p_account_id bigint default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    v_account_id constant bigint := internal.authorize(p_account_id);
     v_changed integer;
 begin
     with marks as materialized (

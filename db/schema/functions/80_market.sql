@@ -58,11 +58,33 @@ returns table (kind text, id bigint, version bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select 'instrument', b.instrument_id, b.version from internal.books b
     union all
+    -- An account of others stands still, as one that is not there does.
     select 'account', a.account_id, coalesce((
-        select j.event_id from public.journal j where j.account_id = a.account_id order by j.event_id desc limit 1), 0)
+        select j.event_id from public.journal j where j.account_id = r.account_id order by j.event_id desc limit 1), 0)
     from unnest(p_account_ids) as a (account_id)
+    left join internal.readable_accounts r on r.account_id = a.account_id
 $$;
 comment on function live_versions is 'Numbers that move when an instrument''s market or an account changes: what a terminal polls to know what to read again.';
+
+create or replace function prints(p_instrument_id bigint, p_limit integer default 50, p_before bigint default null)
+returns table (print_id bigint, executed_at timestamp, side varchar, quantity numeric, price numeric)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (select from public.instruments i where i.instrument_id = p_instrument_id) then
+        perform internal.refuse('instrument_id', p_instrument_id::text, 'there is no such instrument', 'The table instruments lists them.', 'PS002');
+    elsif p_limit is null or p_limit not between 1 and 1000 then
+        perform internal.refuse('limit', p_limit::text, 'must be 1 to 1000', 'Page with before: the print_id of the last one seen.');
+    end if;
+    return query
+        select t.trade_id, t.executed_at, t.side, t.quantity, t.price
+        from public.trades t
+        where t.instrument_id = p_instrument_id and t.liquidity = 'taker' and (p_before is null or t.trade_id < p_before)
+        order by t.trade_id desc
+        limit p_limit;
+end;
+$$;
+comment on function prints is
+    'The last matches of an instrument, newest first, without parties: side is that of the order that took. p_before is the print_id to go on from.';
 
 create or replace function candles(p_instrument_id bigint, p_interval interval, p_from timestamp, p_to timestamp)
 returns table ("time" timestamp, open numeric, high numeric, low numeric, close numeric, volume numeric)

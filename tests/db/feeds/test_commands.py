@@ -15,6 +15,7 @@ import pytest
 from db import instruments, market
 from db.database import Database
 from tests.db.feeds.watching import until
+from tests.db.people import People
 from tests.factories import make_instrument
 
 ROOT = Path(__file__).parents[3]
@@ -102,3 +103,15 @@ def test_what_cannot_be_done_is_said(database_url: str, words: tuple[str, ...], 
     got, out, err = done(database_url, *words)
     assert (got, out) == (code, "")
     assert told in err
+
+
+async def test_the_market_is_the_owners_to_make(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await make_instrument(database, "AAPL")
+    jo = await People(database, database_url).add()
+    (tmp_path / "day.csv").write_text(TAPE)
+    for words in (("simulate", "--duration", "1"), ("tape", str(tmp_path / "day.csv"), "--symbol", "AAPL")):
+        code, out, err = await asyncio.to_thread(done, jo.url, *words)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"trade: trade {words[0]} is for the owner of test_")
