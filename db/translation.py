@@ -26,6 +26,7 @@ UNKNOWN = "PS002"  # the same, for an object that does not exist or is another's
 _GONE = ("08", "57P01", "57P02", "57P03", "57P04", "57P05")
 _NO_ROOM = "53300"
 WRONG_PASSWORD = "28P01"  # noqa: S105
+DISABLED = "This user is disabled. If that surprises you, ask your administrator"
 
 
 def when_connecting(error: Exception, where: str) -> PitsideError | None:
@@ -92,7 +93,7 @@ def _why_refused(error: asyncpg.PostgresError) -> str:
     if error.sqlstate == WRONG_PASSWORD:
         return "User or password is wrong"  # which of them, the server does not say, and rightly so
     if "not permitted to log in" in (error.message or ""):
-        return "This user is disabled. If that surprises you, ask your administrator"
+        return DISABLED
     return f"The server refuses this user: {_text(error)}"
 
 

@@ -8,6 +8,7 @@ from db import accounts, users
 from db.accounts import Account
 from db.database import Database
 from db.errors import LoginError, RequestError
+from db.translation import DISABLED
 from db.users import Identity
 
 DEMO_USER = "demo"
@@ -17,15 +18,25 @@ WITHOUT_TERMINAL = ("market_data", "backup")
 
 
 async def arrive(db: Database) -> Identity:
-    """Who this is, with a line in the audit trail. Raises LoginError for a user who has no terminal."""
+    """Who this is, with a line in the audit trail.
+
+    Raises LoginError for a log-in that is no active user's, and for a user who has no terminal.
+    """
     identity = await users.whoami(db)
+    if identity.role is None and not identity.may_administer:
+        raise LoginError(f"{identity.username} is no active user of {db.where}", reason=DISABLED)
     if identity.role in WITHOUT_TERMINAL:
-        raise LoginError(
-            f"{identity.username} is a user for programs ({identity.role}), and has no terminal",
-            reason=f"{identity.username} is a user for programs ({identity.role}), and has no terminal",
-        )
+        words = f"{identity.username} is a user for programs ({identity.role}), and has no terminal"
+        raise LoginError(words, reason=words)
     await users.record_login(db)
     return identity
+
+
+def require_let_in(error: RequestError, identity: Identity | None) -> None:
+    """Raise LoginError for an error that says, to anybody but an administrator, that they are no active user
+    any more: they were disabled a moment ago, and their sessions are about to end."""
+    if error.field == "username" and identity is not None and not identity.may_administer:
+        raise LoginError(str(error), reason=DISABLED) from error
 
 
 async def first_account(

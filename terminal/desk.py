@@ -104,6 +104,9 @@ class Desk(Publishing):
             ) as stream:
                 self._stream = stream
                 await _together(self._follow(stream), self._keep_reading(db), self._beat(stream))
+        except RequestError as error:
+            access.require_let_in(error, self._identity)
+            raise
         finally:
             self._db = self._stream = None
             await db.close()

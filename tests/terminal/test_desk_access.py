@@ -81,9 +81,23 @@ async def test_a_disabled_user_is_put_out_of_a_running_desk(market: Market) -> N
     jo = await People(market.database, market.url).add()
     async with running(jo.url) as run:
         assert await users.disable(market.database, jo.username) > 0
-        with pytest.raises(LoginError, match="not permitted to log in") as refused:
+        # By the end of a session, or a moment earlier by a function that knows it already.
+        with pytest.raises(LoginError) as refused:
             await asyncio.wait_for(run.task, PATIENCE)
         assert refused.value.reason.startswith("This user is disabled")
+
+
+async def test_a_user_who_is_switched_off_by_hand_is_put_out_too(market: Market) -> None:
+    jo = await People(market.database, market.url).add()
+    async with running(jo.url) as run:
+        await market.database.execute("update users set is_active = false where username = $1", jo.username)
+        await market.quote("sell", "5", "10.20")
+        with pytest.raises(LoginError, match="is no active user") as refused:
+            await asyncio.wait_for(run.task, PATIENCE)
+        assert refused.value.reason.startswith("This user is disabled")
+    with pytest.raises(LoginError, match=f"{jo.username} is no active user of test_"):
+        async with running(jo.url):
+            pass
 
 
 async def test_another_password_ends_the_desk_only_when_it_has_to_log_in_again(market: Market) -> None:
