@@ -87,6 +87,7 @@ class Depth:
             fill = _FILL.format(
                 accounts=scale.accounts, book=scale.book, middle=MIDDLE * 10, orders_a_level=ORDERS_A_LEVEL
             )
+            await connection.execute("select cancel_all_orders(account_id) from accounts")
             await connection.execute(fill)
             await connection.execute("vacuum analyze orders")
             queries = {
