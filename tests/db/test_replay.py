@@ -116,3 +116,18 @@ async def test_every_moment_of_a_random_story_is_rebuilt(database_url: str, seed
         await watcher.compare(random.Random(seed).sample(watcher.moments, 400))
     finally:
         await connection.close()
+
+
+async def test_tmp_audit(database_url: str) -> None:
+    connection = await connect(database_url)
+    arena = await Arena.open(connection)
+    for step in Storyteller(7, arena.model, arena.cast).tell(STEPS):
+        await arena.play([step], verify_every=0)
+    rows = await connection.fetch("select * from audit_journal()")
+    for r in rows[:12]: print(dict(r))
+    assert not rows
+    for i in arena._instruments:
+        assert await connection.fetch("select * from book_state($1, p_depth=>1000)", i) == await connection.fetch("select * from order_book($1, 1000)", i)
+    print(await connection.fetchval("select rebuild_checkpoints()"))
+    assert [dict(r) for r in await connection.fetch("select * from audit_journal()")] == []
+    await connection.close()

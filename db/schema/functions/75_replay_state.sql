@@ -18,9 +18,9 @@ language sql immutable as $$
         when 'resized' then p_detail - 'reason'
         when 'trailed' then p_detail - 'reason'
         when 'triggered' then '{"status": "open"}'
-        when 'cancelled' then '{"ended": true}'
-        when 'expired' then '{"ended": true}'
-        when 'rejected' then '{"ended": true}'
+        when 'cancelled' then '{"ended": "cancelled"}'
+        when 'expired' then '{"ended": "expired"}'
+        when 'rejected' then p_detail - 'reason' || '{"ended": "rejected"}'
         else '{}'
     end
 $$;
@@ -32,24 +32,25 @@ $$;
 comment on function internal.is_working is 'Whether an order as the journal has it is accepted and not final.';
 
 create or replace function internal.account_fold(p_account_id bigint, p_state jsonb, p_after bigint, p_to bigint) returns jsonb
-language sql stable as $$
+language plpgsql stable as $$
+declare
+    v_orders constant jsonb := p_state -> 'orders';
+    v_state jsonb;
+begin
     with events as materialized (
         select j.event_id, j.at, j.kind, j.order_id, j.instrument_id, j.detail
         from public.journal j
         where j.account_id = p_account_id and j.event_id > p_after and j.event_id <= p_to
     ),
-    changes as (
-        select k.key::bigint as order_id, 0::bigint as event_id, k.value as change
-        from jsonb_each(p_state -> 'orders') k
-        union all
-        select e.order_id, e.event_id, internal.order_change(e.kind, e.at, e.instrument_id, e.detail)
-        from events e
-        where e.order_id is not null
-    ),
-    merged as materialized (
-        select c.order_id, internal.merged(c.change order by c.event_id) as said
-        from changes c
-        group by c.order_id
+    touched as materialized (
+        select c.order_id::text as order_id, c.said, internal.is_working(c.said) as works
+        from (
+            select e.order_id, coalesce(v_orders -> e.order_id::text, '{}')
+                       || internal.merged(internal.order_change(e.kind, e.at, e.instrument_id, e.detail) order by e.event_id) as said
+            from events e
+            where e.order_id is not null
+            group by e.order_id
+        ) c
     ),
     held as (
         select distinct on (e.instrument_id) e.instrument_id,
@@ -70,9 +71,13 @@ language sql stable as $$
         'commissions', (p_state -> 'commissions')::numeric + c.commissions,
         'transactions', (p_state -> 'transactions')::bigint + c.transactions,
         'terms', coalesce((select e.detail from events e where e.kind in ('opened', 'terms') order by e.event_id desc limit 1), p_state -> 'terms'),
-        'orders', coalesce((select jsonb_object_agg(m.order_id, m.said) from merged m where internal.is_working(m.said)), '{}'),
+        'orders', (v_orders - array(select t.order_id from touched t where not t.works))
+            || coalesce((select jsonb_object_agg(t.order_id, t.said) from touched t where t.works), '{}'),
         'positions', (p_state -> 'positions') || coalesce((select jsonb_object_agg(h.instrument_id, h.position) from held h), '{}'))
-    from counted c
+    into v_state
+    from counted c;
+    return v_state;
+end;
 $$;
 comment on function internal.account_fold is 'The state of an account after its events up to p_to, from its state after p_after.';
 
@@ -132,7 +137,7 @@ create or replace function internal.extend_checkpoints(p_account_id bigint, p_to
 language plpgsql as $$
 declare
     -- So many events are read again from each checkpoint at the most: some milliseconds.
-    v_every constant integer := 500;
+    v_every constant integer := 200;
     v_event bigint := 0;
     v_events bigint := 0;
     v_state jsonb := internal.empty_state();
@@ -186,7 +191,7 @@ begin
     -- Far from any checkpoint: write those that are missing, where writing is possible, and begin at the last of them.
     perform from public.journal j
     where j.account_id = p_account_id and j.event_id > coalesce(v_event, 0) and j.event_id <= p_event_id
-    offset 999
+    offset 399
     limit 1;
     if found and current_setting('transaction_read_only') = 'off' then
         perform internal.extend_checkpoints(p_account_id, p_event_id);
@@ -202,99 +207,98 @@ $$;
 comment on function internal.state_after is 'The state of an account after an event, by the nearest checkpoint before it.';
 
 create or replace function internal.account_view(p_account_id bigint, p_state jsonb, p_event_id bigint, p_at timestamp) returns jsonb
-language sql stable as $$
-    with terms as (
-        -- What was written before the journal kept terms: those that it kept first.
-        select coalesce(nullif(p_state -> 'terms', 'null'), (
-            select j.detail
-            from public.journal j
-            where j.account_id = p_account_id and j.event_id > coalesce(p_event_id, 0) and j.kind in ('opened', 'terms')
-            order by j.event_id
-            limit 1)) as t
-    ),
-    rates as (
-        select (t.t ->> 'initial_rate')::numeric as initial_rate, (t.t ->> 'maintenance_long_rate')::numeric as long_rate,
-               (t.t ->> 'maintenance_short_rate')::numeric as short_rate
-        from terms t
-    ),
-    held as materialized (
-        select p.*, coalesce(internal.mark_at(p.instrument_id, p_at), p.average_price) as mark
+language plpgsql stable as $$
+declare
+    -- What was written before the journal kept terms: those that it kept first.
+    v_terms constant jsonb := coalesce(nullif(p_state -> 'terms', 'null'), (
+        select j.detail
+        from public.journal j
+        where j.account_id = p_account_id and j.event_id > coalesce(p_event_id, 0) and j.kind in ('opened', 'terms')
+        order by j.event_id
+        limit 1));
+    v_rate constant numeric := v_terms ->> 'initial_rate';
+    v_balance constant numeric := p_state -> 'balance';
+    v_equity numeric;
+    v_positions jsonb;
+    v_realized_pnl numeric;
+    v_unrealized_pnl numeric;
+    v_orders jsonb;
+    v_reserved numeric;
+    v_available numeric;
+    v_initial numeric := 0;
+    v_maintenance numeric := 0;
+begin
+    select v_balance + coalesce(sum(p.quantity * p.mark), 0), coalesce(sum(p.realized_pnl), 0), coalesce(sum(p.unrealized_pnl), 0),
+           coalesce(jsonb_agg(jsonb_build_object(
+               'instrument_id', p.instrument_id, 'symbol', p.symbol, 'quantity', p.quantity, 'average_price', p.average_price, 'cost', p.cost,
+               'realized_pnl', p.realized_pnl, 'mark', p.mark, 'unrealized_pnl', p.unrealized_pnl) order by p.symbol, p.instrument_id), '[]')
+    into v_equity, v_realized_pnl, v_unrealized_pnl, v_positions
+    from (
+        select m.*, round(m.quantity * (m.mark - m.average_price), 2) as unrealized_pnl
         from (
-            select k.key::bigint as instrument_id, h.quantity, h.cost, round(round(h.realized, 16), 2) as realized_pnl,
-                   case when h.quantity = 0 then 0 else round(h.cost / h.quantity, 8) end as average_price
-            from jsonb_each(p_state -> 'positions') k
-            cross join lateral jsonb_to_record(k.value) as h (quantity numeric, cost numeric, realized numeric)
-        ) p
-    ),
-    positions as materialized (
-        select h.*, round(h.quantity * (h.mark - h.average_price), 2) as unrealized_pnl from held h
-    ),
-    orders as materialized (
-        select k.key::bigint as order_id, o.*
-        from jsonb_each(p_state -> 'orders') k
-        cross join lateral jsonb_to_record(k.value) as o (
-            instrument_id bigint, order_type text, side text, quantity numeric, filled_quantity numeric, price numeric, stop_price numeric, status text,
-            time_in_force text, post_only boolean, self_trade text, client_order_id text, reserved numeric, priority bigint, oco_id bigint,
-            parent_id bigint, take_profit numeric, stop_loss numeric, trail_amount numeric, trail_percent numeric, created_at timestamp)
-    ),
-    -- Rule 22, as internal.margin_figures has it.
-    exposed as (
-        select sum(x.value) as value, sum(x.buys) as buys, sum(x.sells) as sells
+            select a.*, i.symbol, coalesce(internal.mark_at(a.instrument_id, p_at), a.average_price) as mark
+            from (
+                select k.key::bigint as instrument_id, h.quantity, h.cost, round(round(h.realized, 16), 2) as realized_pnl,
+                       case when h.quantity = 0 then 0 else round(h.cost / h.quantity, 8) end as average_price
+                from jsonb_each(p_state -> 'positions') k
+                cross join lateral jsonb_to_record(k.value) as h (quantity numeric, cost numeric, realized numeric)
+            ) a
+            left join public.instruments i on i.instrument_id = a.instrument_id
+            -- Once for each, however often it is named above.
+            offset 0
+        ) m
+    ) p;
+    select coalesce(sum((k.value -> 'reserved')::numeric), 0),
+           coalesce(jsonb_agg(
+               '{"price": null, "stop_price": null, "client_order_id": null, "oco_id": null, "parent_id": null, "take_profit": null, "stop_loss": null,
+                 "trail_amount": null, "trail_percent": null}'::jsonb
+               || (k.value - 'priority')
+               || jsonb_build_object('order_id', k.key::bigint, 'symbol', i.symbol, 'status', case
+                   when k.value ->> 'status' = 'pending' then 'pending'
+                   when (k.value -> 'filled_quantity')::numeric > 0 then 'partially_filled'
+                   else 'open' end)
+               order by k.key::bigint), '[]')
+    into v_reserved, v_orders
+    from jsonb_each(p_state -> 'orders') k
+    left join public.instruments i on i.instrument_id = (k.value -> 'instrument_id')::bigint;
+
+    if v_rate is null then
+        v_available := v_balance - v_reserved;
+    else
+        -- Rule 22, as internal.margin_figures has it.
+        select coalesce(sum(greatest(abs(e.value + e.buys), abs(e.value - e.sells)) * v_rate), 0),
+               coalesce(sum(case when e.value > 0 then e.value * (v_terms ->> 'maintenance_long_rate')::numeric
+                                 else -e.value * (v_terms ->> 'maintenance_short_rate')::numeric end), 0)
+        into v_initial, v_maintenance
         from (
-            select p.instrument_id, p.quantity * p.mark as value, 0 as buys, 0 as sells from positions p
-            union all
-            select o.instrument_id, 0,
-                   case o.side when 'buy' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) else 0 end,
-                   case o.side when 'sell' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) else 0 end
-            from orders o
-            where o.priority is not null and (o.oco_id is null or (o.side = 'sell') = (o.order_type = 'limit'))
-        ) x
-        group by x.instrument_id
-    ),
-    sums as (
-        select (p_state -> 'balance')::numeric as balance, r.initial_rate,
-               (p_state -> 'balance')::numeric + (select coalesce(sum(p.quantity * p.mark), 0) from positions p) as equity,
-               (select coalesce(sum(o.reserved), 0) from orders o) as reserved,
-               (select coalesce(sum(greatest(abs(e.value + e.buys), abs(e.value - e.sells)) * r.initial_rate), 0) from exposed e) as initial_margin,
-               (select coalesce(sum(case when e.value > 0 then e.value * r.long_rate else -e.value * r.short_rate end), 0) from exposed e) as maintenance_margin
-        from rates r
-    ),
-    figures as (
-        select s.*, round(s.equity, 2) - round(s.initial_margin, 2) as margin_available from sums s
-    )
-    select jsonb_build_object(
+            select sum(x.value) as value, sum(x.buys) as buys, sum(x.sells) as sells
+            from (
+                select p.instrument_id, p.quantity * p.mark as value, 0 as buys, 0 as sells
+                from jsonb_to_recordset(v_positions) as p (instrument_id bigint, quantity numeric, mark numeric)
+                union all
+                select o.instrument_id, 0,
+                       case o.side when 'buy' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) else 0 end,
+                       case o.side when 'sell' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) else 0 end
+                from jsonb_each(p_state -> 'orders') k
+                cross join lateral jsonb_to_record(k.value) as o (
+                    instrument_id bigint, order_type text, side text, quantity numeric, filled_quantity numeric, price numeric, stop_price numeric,
+                    priority bigint, oco_id bigint)
+                where o.priority is not null and (o.oco_id is null or (o.side = 'sell') = (o.order_type = 'limit'))
+            ) x
+            group by x.instrument_id
+        ) e;
+        v_reserved := 0;
+        v_available := round(v_equity, 2) - round(v_initial, 2);
+    end if;
+    return jsonb_build_object(
         'account_id', p_account_id, 'at', p_at, 'event_id', p_event_id,
-        'account_number', t.t ->> 'account_number', 'account_type', t.t ->> 'account_type', 'currency', t.t ->> 'currency', 'status', t.t ->> 'status',
-        'balance', f.balance,
-        'reserved', case when f.initial_rate is null then f.reserved else 0 end,
-        'available', case when f.initial_rate is null then f.balance - f.reserved else f.margin_available end,
-        'equity', round(f.equity, 2),
-        'realized_pnl', (select coalesce(sum(p.realized_pnl), 0) from positions p),
-        'unrealized_pnl', (select coalesce(sum(p.unrealized_pnl), 0) from positions p),
-        'commissions', p_state -> 'commissions',
-        'transactions', p_state -> 'transactions',
-        'initial_margin', round(f.initial_margin, 2),
-        'maintenance_margin', round(f.maintenance_margin, 2),
-        'buying_power', case when f.initial_rate is null then f.balance - f.reserved else round(f.margin_available / f.initial_rate, 2) end,
-        'margin_call', f.initial_rate is not null and f.equity < f.maintenance_margin,
-        'positions', coalesce((
-            select jsonb_agg(jsonb_build_object(
-                'instrument_id', p.instrument_id, 'symbol', i.symbol, 'quantity', p.quantity, 'average_price', p.average_price, 'cost', p.cost,
-                'realized_pnl', p.realized_pnl, 'mark', p.mark, 'unrealized_pnl', p.unrealized_pnl) order by i.symbol, p.instrument_id)
-            from positions p
-            left join public.instruments i on i.instrument_id = p.instrument_id), '[]'),
-        'orders', coalesce((
-            select jsonb_agg(jsonb_build_object(
-                'order_id', o.order_id, 'instrument_id', o.instrument_id, 'symbol', i.symbol, 'order_type', o.order_type, 'side', o.side,
-                'quantity', o.quantity, 'filled_quantity', o.filled_quantity, 'price', o.price, 'stop_price', o.stop_price,
-                'status', case when o.status = 'pending' then 'pending' when o.filled_quantity > 0 then 'partially_filled' else 'open' end,
-                'time_in_force', o.time_in_force, 'post_only', o.post_only, 'self_trade', o.self_trade, 'client_order_id', o.client_order_id,
-                'reserved', o.reserved, 'created_at', o.created_at, 'oco_id', o.oco_id, 'parent_id', o.parent_id, 'take_profit', o.take_profit,
-                'stop_loss', o.stop_loss, 'trail_amount', o.trail_amount, 'trail_percent', o.trail_percent) order by o.order_id)
-            from orders o
-            left join public.instruments i on i.instrument_id = o.instrument_id), '[]'))
-    from figures f
-    cross join terms t
+        'account_number', v_terms -> 'account_number', 'account_type', v_terms -> 'account_type', 'currency', v_terms -> 'currency',
+        'status', v_terms -> 'status', 'balance', v_balance, 'reserved', v_reserved, 'available', v_available, 'equity', round(v_equity, 2),
+        'realized_pnl', v_realized_pnl, 'unrealized_pnl', v_unrealized_pnl, 'commissions', p_state -> 'commissions',
+        'transactions', p_state -> 'transactions', 'initial_margin', round(v_initial, 2), 'maintenance_margin', round(v_maintenance, 2),
+        'buying_power', case when v_rate is null then v_available else round(v_available / v_rate, 2) end,
+        'margin_call', v_rate is not null and v_equity < v_maintenance, 'positions', v_positions, 'orders', v_orders);
+end;
 $$;
 comment on function internal.account_view is 'A state as account_state shows it, with the marks of a time (rules 20 to 22).';
 
