@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from terminal.settings import Settings
 
 COMMANDS = {
+    "audit": "Rebuild every account from the journal, compare, and check that nothing was tampered with.",
     "db": "The embedded server and the schema: start, stop, status, url, migrate, reset.",
     "demo": "Set up the demo market: instruments, history, a demo trader.",
+    "replay": "An account as it stood at any moment, what happened to it, and the proof.",
     "simulate": "Run the simulated participants on any database.",
     "tape": "Play recorded order flow into an instrument's book.",
 }

@@ -5,13 +5,16 @@
 -- a chain for each instrument, under its lock. Whoever changes, removes or slips in a row breaks the next link, or leaves a row without one.
 -- Somebody with the owner's rights could make the rest of a chain anew; that shows against a link that was noted elsewhere before (trade audit --json).
 
-create or replace function internal.event_digest(e journal, p_mark numeric) returns bytea language sql stable as $$
-    select sha256(convert_to(
-        format('%s|%s|%s|%s|%s|%s|%s|%s', e.event_id, extract(epoch from e.at), e.account_id, e.kind, e.order_id, e.instrument_id, p_mark, e.detail),
-        'UTF8'))
+create or replace function internal.event_text(e journal, p_mark numeric) returns text language sql stable as $$
+    select format('%s|%s|%s|%s|%s|%s|%s|%s', e.event_id, extract(epoch from e.at), e.account_id, e.kind, e.order_id, e.instrument_id, p_mark, e.detail)
 $$;
-comment on function internal.event_digest is
-    'SHA-256 of an event''s text: event_id|seconds since 1970|account_id|kind|order_id|instrument_id|mark|detail, nothing for null.';
+comment on function internal.event_text is
+    'An event as the chain sees it: event_id|seconds since 1970|account_id|kind|order_id|instrument_id|mark|detail, nothing for null.';
+
+create or replace function internal.event_digest(e journal, p_mark numeric) returns bytea language sql stable as $$
+    select sha256(convert_to(internal.event_text(e, p_mark), 'UTF8'))
+$$;
+comment on function internal.event_digest is 'SHA-256 of an event''s text.';
 
 create or replace function internal.chained(p_events journal[], p_mark numeric) returns setof journal language sql stable as $$
     with events as materialized (

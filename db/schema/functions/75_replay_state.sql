@@ -46,7 +46,8 @@ begin
         select c.order_id::text as order_id, c.said, internal.is_working(c.said) as works
         from (
             select e.order_id, coalesce(v_orders -> e.order_id::text, '{}')
-                       || internal.merged(internal.order_change(e.kind, e.at, e.instrument_id, e.detail) order by e.event_id) as said
+                       || internal.merged(internal.order_change(e.kind, e.at, e.instrument_id, e.detail) order by e.event_id)
+                       || jsonb_build_object('updated_at', max(e.at)) as said
             from events e
             where e.order_id is not null
             group by e.order_id
@@ -231,7 +232,8 @@ begin
     select v_balance + coalesce(sum(p.quantity * p.mark), 0), coalesce(sum(p.realized_pnl), 0), coalesce(sum(p.unrealized_pnl), 0),
            coalesce(jsonb_agg(jsonb_build_object(
                'instrument_id', p.instrument_id, 'symbol', p.symbol, 'quantity', p.quantity, 'average_price', p.average_price, 'cost', p.cost,
-               'realized_pnl', p.realized_pnl, 'mark', p.mark, 'unrealized_pnl', p.unrealized_pnl) order by p.symbol, p.instrument_id), '[]')
+               'realized_pnl', p.realized_pnl, 'mark', p.mark, 'market_value', round(p.quantity * p.mark, 2),
+               'unrealized_pnl', p.unrealized_pnl) order by p.symbol, p.instrument_id), '[]')
     into v_equity, v_realized_pnl, v_unrealized_pnl, v_positions
     from (
         select m.*, round(m.quantity * (m.mark - m.average_price), 2) as unrealized_pnl

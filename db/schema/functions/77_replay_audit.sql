@@ -256,6 +256,17 @@ $$;
 comment on function audit_journal is
     'What is wrong with the journal, or with the tables by it: of an account (of one part, where asked), of an instrument''s market, or of everything. Empty where all is right.';
 
+create or replace function audited_accounts(p_account_id bigint default null) returns table (account_id bigint, account_number varchar)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce(a.account_id, j.account_id), a.account_number
+    from public.accounts a
+    full join (select distinct x.account_id from public.journal x where x.account_id is not null and p_account_id is null) j
+        on j.account_id = a.account_id
+    where p_account_id is null or a.account_id = p_account_id
+    order by 1
+$$;
+comment on function audited_accounts is 'All accounts that there are, and those that only the journal knows.';
+
 create or replace function journal_links(p_account_id bigint default null)
 returns table (account_id bigint, event_id bigint, events bigint, hash bytea)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -273,6 +284,46 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function journal_links is
     'The last link of each account''s chain: kept elsewhere, it shows whether the journal up to it is still the same.';
+
+create or replace function journal_link(p_account_id bigint, p_event_id bigint) returns bytea
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select j.hash from public.journal j where j.account_id = p_account_id and j.event_id = p_event_id
+$$;
+comment on function journal_link is 'The link that an account''s event carries now; null where there is none, or no such event.';
+
+create or replace function journal_texts(
+    p_account_id bigint, p_from timestamp default null, p_to timestamp default null, p_after bigint default null, p_limit bigint default 1000
+) returns table (event_id bigint, event text, link bytea)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+    v_after bigint := coalesce(p_after, 0);
+    v_to bigint := 9223372036854775807;
+begin
+    perform internal.enter_replay(p_account_id);
+    if p_after is null and p_from is not null then
+        -- From the link before it on, for a link is about all events since the one before.
+        select j.event_id into v_after
+        from public.journal j
+        where j.account_id = p_account_id and j.hash is not null
+            and j.event_id <= internal.last_event(p_account_id, null, p_from - interval '1 microsecond')
+        order by j.event_id desc
+        limit 1;
+    end if;
+    if p_to is not null then
+        v_to := coalesce(internal.last_event(p_account_id, null, p_to), 0);
+    end if;
+    return query
+        select j.event_id, internal.event_text(j, j.mark), j.hash
+        from public.journal j
+        where j.account_id = p_account_id and j.event_id > coalesce(v_after, 0) and j.event_id <= v_to
+        order by j.event_id
+        limit p_limit;
+end;
+$$;
+comment on function journal_texts is 'An account''s events as the chain sees them, with their links, in pages by the last event_id seen: what an export is made of.';
 
 create or replace function rebuild_checkpoints(p_account_id bigint default null) returns integer
 language plpgsql security definer
