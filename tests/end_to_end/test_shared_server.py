@@ -191,9 +191,7 @@ def test_interrupting_a_start_leaves_nothing_behind(new: Trade) -> None:
         text=True,
     )
     assert process.stderr is not None
-    first = (
-        process.stderr.readline()
-    )  # at once: a start does not take long
+    first = process.stderr.readline()  # at once: a start does not take long
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert first.startswith("Setting up the database server")

@@ -47,7 +47,7 @@ begin
         from (
             select e.order_id, coalesce(v_orders -> e.order_id::text, '{}')
                        || internal.merged(internal.order_change(e.kind, e.at, e.instrument_id, e.detail) order by e.event_id)
-                       || jsonb_build_object('updated_at', max(e.at)) as said
+                       || jsonb_strip_nulls(jsonb_build_object('updated_at', max(e.at) filter (where e.kind <> 'replace_refused'))) as said
             from events e
             where e.order_id is not null
             group by e.order_id
