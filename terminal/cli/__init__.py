@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "account": "Accounts and money: open, close, deposit, withdraw, list.",
+    "audit": "Rebuild every account from the journal, compare, and check that nothing was tampered with.",
     "db": "The embedded server and the schema: start, stop, status, url, migrate, reset.",
     "demo": "Set up the demo market: instruments, history, a demo trader.",
     "instrument": "What can be traded: add, set, halt, resume, list.",
+    "replay": "An account as it stood at any moment, what happened to it, and the proof.",
     "simulate": "Run the simulated participants on any database.",
     "tape": "Play recorded order flow into an instrument's book.",
     "user": "Who may log in, and as what: add, list, disable, enable, passwd, role.",

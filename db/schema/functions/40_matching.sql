@@ -126,6 +126,7 @@ declare
     v_volume numeric := 0;
     v_stops integer := 0;
     v_publish boolean;
+    v_mark numeric;
 
     v_reason text;
     v_kill text;
@@ -288,9 +289,11 @@ begin
     if v_reason is not null then
         -- Refused. A replaced order stays as it was; anything else is a rejected order with its reason.
         if p_mode = 'replace' then
-            insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-            values (v_now, v_order.account_id, 'replace_refused', v_order.order_id, v_order.instrument_id,
-                    jsonb_build_object('reason', v_reason, 'quantity', v_order.quantity, 'price', v_order.price, 'stop_price', v_order.stop_price));
+            update public.accounts a set updated_at = v_now where a.account_id = v_order.account_id;
+            insert into public.journal
+            select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'replace_refused',
+                v_order.order_id, v_order.instrument_id, jsonb_build_object('reason', v_reason, 'quantity', v_order.quantity,
+                    'price', v_order.price, 'stop_price', v_order.stop_price), null, null)::public.journal], internal.mark(p_market));
             return (v_order.order_id, 'refused', v_now, null, 0, false, p_market, true, false)::internal.outcome;
         end if;
         v_order.status := 'rejected';
@@ -299,11 +302,11 @@ begin
         v_order.reserved := 0;
         v_reserved[v_me] := v_reserved[v_me] - v_released;
         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rejected', v_order.order_id,
-            v_order.instrument_id, internal.order_detail(v_order))::public.journal;
+            v_order.instrument_id, internal.order_detail(v_order), null, null)::public.journal;
     else
         if p_mode = 'trigger' then
             v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'triggered', v_order.order_id,
-                v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price))::public.journal;
+                v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price), null, null)::public.journal;
         else
             v_order.status := case when v_waits then 'pending' when v_order.filled_quantity > 0 then 'partially_filled' else 'open' end;
             v_order.reserved := case when v_buy and not v_margin[v_me] and v_order.order_type <> 'market' then v_need else 0 end;
@@ -312,10 +315,10 @@ begin
             end if;
             v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id,
                 case when p_mode = 'replace' then 'replaced' else 'accepted' end, v_order.order_id,
-                v_order.instrument_id, internal.order_detail(v_order))::public.journal;
+                v_order.instrument_id, internal.order_detail(v_order), null, null)::public.journal;
             if v_stop and not v_waits and p_order.triggered_at is null then
                 v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'triggered', v_order.order_id,
-                    v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price))::public.journal;
+                    v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', p_market.last_price), null, null)::public.journal;
             end if;
         end if;
 
@@ -342,7 +345,7 @@ begin
                             v_maker.quantity := v_maker.filled_quantity + v_known.quantity - v_known.filled_quantity;
                             v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'resized', v_maker.order_id,
                                 v_maker.instrument_id, internal.order_detail(v_maker)
-                                    || jsonb_build_object('reason', format('order %s of the pair filled', v_known.order_id)))::public.journal;
+                                    || jsonb_build_object('reason', format('order %s of the pair filled', v_known.order_id)), null, null)::public.journal;
                         end if;
                     end loop;
                 end if;
@@ -368,7 +371,7 @@ begin
                         v_remaining := v_remaining - v_fill;
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'reduced', v_order.order_id,
                             v_order.instrument_id, jsonb_build_object('quantity', v_order.quantity, 'reserved', v_order.reserved,
-                                'reason', format('self-trade prevention: own order %s rested at %s', v_maker.order_id, trim_scale(v_maker.price))))::public.journal;
+                                'reason', format('self-trade prevention: own order %s rested at %s', v_maker.order_id, trim_scale(v_maker.price))), null, null)::public.journal;
                     end if;
                     v_fill := 0;
                 else
@@ -467,18 +470,18 @@ begin
                 if v_fill > 0 then
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'filled', v_maker.order_id,
                         v_maker.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades) - 1], v_maker, v_balance[v_at],
-                            v_quantity[v_at], v_cost[v_at], v_realized[v_at]))::public.journal;
+                            v_quantity[v_at], v_cost[v_at], v_realized[v_at]), null, null)::public.journal;
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'filled', v_order.order_id,
                         v_order.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades)], v_order, v_balance[v_me],
-                            v_quantity[v_me], v_cost[v_me], v_realized[v_me]))::public.journal;
+                            v_quantity[v_me], v_cost[v_me], v_realized[v_me]), null, null)::public.journal;
                 end if;
                 if v_ends is not null then
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'cancelled', v_maker.order_id,
-                        v_maker.instrument_id, jsonb_build_object('reason', v_ends, 'filled_quantity', v_maker.filled_quantity))::public.journal;
+                        v_maker.instrument_id, jsonb_build_object('reason', v_ends, 'filled_quantity', v_maker.filled_quantity), null, null)::public.journal;
                 elsif v_at = v_me then
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'reduced', v_maker.order_id,
                         v_maker.instrument_id, jsonb_build_object('quantity', v_maker.quantity, 'reserved', v_maker.reserved,
-                            'reason', format('self-trade prevention: own order %s came in', v_order.order_id)))::public.journal;
+                            'reason', format('self-trade prevention: own order %s came in', v_order.order_id)), null, null)::public.journal;
                 end if;
                 exit when v_kill is not null;
             end loop;
@@ -519,7 +522,7 @@ begin
                     v_order.priority := nextval('internal.priority_seq');
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rested', v_order.order_id,
                         v_order.instrument_id, jsonb_build_object('price', v_order.price, 'quantity', v_remaining, 'reserved', v_order.reserved,
-                            'priority', v_order.priority))::public.journal;
+                            'priority', v_order.priority), null, null)::public.journal;
                 end if;
             else
                 v_order.status := 'cancelled';
@@ -528,7 +531,7 @@ begin
                     else 'nothing more in the book' end);
                 v_order.reserved := 0;
                 v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'cancelled', v_order.order_id,
-                    v_order.instrument_id, jsonb_build_object('reason', v_order.reason, 'filled_quantity', v_order.filled_quantity))::public.journal;
+                    v_order.instrument_id, jsonb_build_object('reason', v_order.reason, 'filled_quantity', v_order.filled_quantity), null, null)::public.journal;
             end if;
         end if;
         v_reserved[v_me] := v_reserved[v_me] - v_released + v_order.reserved;
@@ -568,6 +571,8 @@ begin
     end if;
     v_last := v_prints[cardinality(v_prints)];
     v_market.last_price := coalesce(v_last, v_market.last_price);
+    -- Where the top is to be read again, the mark is not known before: then the request's last event says it.
+    v_mark := case when p_mode <> 'replace' or p_order.status = 'pending' then internal.mark(v_market) end;
 
     -- 6. Write it -----------------------------------------------------------------------------------------------------------------
     v_stops := case when v_order.status = 'pending' then 1 else 0 end
@@ -587,13 +592,13 @@ begin
             from unnest(v_changed) c
             where o.order_id = c.order_id
         ),
-        -- A margin account sets nothing aside, but its row says that it has changed: whoever read it before must not act on that.
+        -- Where nothing is set aside the row says all the same that the account has changed: whoever read it before must not act on that.
         accounts as (
             update public.accounts a set reserved = h.reserved, updated_at = v_now
             from unnest(v_ids, v_reserved, v_margin) as h (account_id, reserved, margin)
-            where a.account_id = h.account_id and (a.reserved <> h.reserved or h.margin and h.account_id = v_order.account_id)
+            where a.account_id = h.account_id and (a.reserved <> h.reserved or h.account_id = v_order.account_id)
         )
-        insert into public.journal select * from unnest(v_events);
+        insert into public.journal select * from internal.chained(v_events, v_mark);
     else
         -- What follows from it, if anything, is shown along with it: see internal.finish.
         v_publish := p_mode = 'new' and p_market.linked_orders = 0
@@ -668,7 +673,7 @@ begin
                 version = b.version + 1, updated_at = v_now
             where v_publish and b.instrument_id = p_market.instrument_id
         )
-        insert into public.journal select * from unnest(v_events);
+        insert into public.journal select * from internal.chained(v_events, v_mark);
     end if;
 
     if v_stop and (p_order.status = 'pending' or v_order.status = 'pending') then

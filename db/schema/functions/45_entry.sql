@@ -56,7 +56,8 @@ begin
     -- Only now: the clock of the statement that waited for the lock stood still before the wait (rule 15).
     v_at := greatest(clock_timestamp() at time zone 'UTC', p_market.updated_at, v_account.updated_at);
     with numbers as materialized (
-        select nextval('public.orders_order_id_seq') as order_id, nextval('internal.priority_seq') as priority
+        select nextval('public.orders_order_id_seq') as order_id, nextval('internal.priority_seq') as priority,
+               nextval('public.journal_event_id_seq') as event_id
     ),
     placed as (
         insert into public.orders (order_id, account_id, instrument_id, order_type, side, quantity, price, status, time_in_force, created_at,
@@ -69,8 +70,8 @@ begin
     account as (
         update public.accounts a
         set reserved = a.reserved + v_need, updated_at = v_at
-        -- A margin account sets nothing aside, but its row says that it has changed: whoever read it before must not act on that.
-        where a.account_id = p_order.account_id and (v_need > 0 or v_account.is_margin)
+        -- Where nothing is set aside the row says all the same that the account has changed: whoever read it before must not act on that.
+        where a.account_id = p_order.account_id
     ),
     -- A better price makes a new top, the same price a larger one.
     top as materialized (
@@ -95,12 +96,16 @@ begin
         from top t
         where b.instrument_id = p_order.instrument_id
     )
-    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-    select v_at, p_order.account_id, 'accepted', n.order_id, p_order.instrument_id, jsonb_strip_nulls(jsonb_build_object(
-        'client_order_id', p_order.client_order_id, 'order_type', p_order.order_type, 'side', p_order.side, 'quantity', p_order.quantity, 'price', p_order.price,
-        'time_in_force', p_order.time_in_force, 'post_only', p_order.post_only, 'self_trade', p_order.self_trade, 'status', 'open',
-        'filled_quantity', 0, 'reserved', v_need, 'priority', n.priority))
+    insert into public.journal
+    select c.*
     from numbers n
+    cross join top t
+    cross join lateral internal.chained(array[(n.event_id, v_at, p_order.account_id, 'accepted', n.order_id, p_order.instrument_id,
+        jsonb_strip_nulls(jsonb_build_object(
+            'client_order_id', p_order.client_order_id, 'order_type', p_order.order_type, 'side', p_order.side, 'quantity', p_order.quantity,
+            'price', p_order.price, 'time_in_force', p_order.time_in_force, 'post_only', p_order.post_only, 'self_trade', p_order.self_trade,
+            'status', 'open', 'filled_quantity', 0, 'reserved', v_need, 'priority', n.priority)), null, null)::public.journal],
+        coalesce((t.bid_price + t.ask_price) / 2, p_market.last_price)) c
     returning order_id into v_order_id;
     return v_order_id;
 end;

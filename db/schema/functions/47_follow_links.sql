@@ -16,15 +16,16 @@ begin
     left join public.margin_schedule m on m.account_type = a.account_type
     where a.account_id = o.account_id;
     update public.accounts a set reserved = a.reserved - o.reserved + v_reserved, updated_at = p_at
-    where a.account_id = o.account_id and v_reserved <> o.reserved;
+    where a.account_id = o.account_id;
     -- More quantity is a new place in time (rule 12).
     update public.orders x
     set quantity = p_quantity, reserved = v_reserved, updated_at = p_at,
         priority = case when p_quantity > o.quantity then nextval('internal.priority_seq') else x.priority end
     where x.order_id = o.order_id
     returning * into o;
-    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-    values (p_at, o.account_id, p_kind, o.order_id, o.instrument_id, internal.order_detail(o) || jsonb_build_object('reason', p_reason));
+    insert into public.journal
+    select * from internal.chained(array[(nextval('public.journal_event_id_seq'), p_at, o.account_id, p_kind, o.order_id, o.instrument_id,
+        internal.order_detail(o) || jsonb_build_object('reason', p_reason), null, null)::public.journal], null);
 end;
 $$;
 comment on function internal.resize is 'Gives a working order another total quantity because of an order that it hangs together with.';

@@ -69,6 +69,7 @@ declare
     v_trades public.trades[];
     v_transactions public.transactions[];
     v_events public.journal[];
+    v_marks numeric[];
     v_print_in integer[];
     v_print_price numeric[];
     v_print_quantity numeric[];
@@ -373,7 +374,7 @@ begin
                     v_order.triggered_at := null;
                 end if;
                 v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rejected', v_order.order_id,
-                    v_order.instrument_id, internal.order_detail(v_order))::public.journal;
+                    v_order.instrument_id, internal.order_detail(v_order), null, null)::public.journal;
             else
                 if not v_triggered then
                     v_order.status := case when v_waits then 'pending' else 'open' end;
@@ -382,11 +383,11 @@ begin
                         v_order.priority := nextval('internal.priority_seq');
                     end if;
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'accepted', v_order.order_id,
-                        v_order.instrument_id, internal.order_detail(v_order))::public.journal;
+                        v_order.instrument_id, internal.order_detail(v_order), null, null)::public.journal;
                 end if;
                 if v_stop and not v_waits then
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'triggered', v_order.order_id,
-                        v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', v_last[v_k]))::public.journal;
+                        v_order.instrument_id, jsonb_build_object('stop_price', v_order.stop_price, 'last_price', v_last[v_k]), null, null)::public.journal;
                 end if;
 
                 while v_meets and v_kill is null and v_remaining > 0 loop
@@ -422,7 +423,7 @@ begin
                             v_remaining := v_remaining - v_fill;
                             v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'reduced', v_order.order_id,
                                 v_order.instrument_id, jsonb_build_object('quantity', v_order.quantity, 'reserved', v_order.reserved,
-                                    'reason', format('self-trade prevention: own order %s rested at %s', v_maker.order_id, trim_scale(v_maker.price))))::public.journal;
+                                    'reason', format('self-trade prevention: own order %s rested at %s', v_maker.order_id, trim_scale(v_maker.price))), null, null)::public.journal;
                         end if;
                         v_fill := 0;
                     else
@@ -532,18 +533,18 @@ begin
                     if v_fill > 0 then
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'filled', v_maker.order_id,
                             v_maker.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades) - 1], v_maker, v_balance[v_who],
-                                v_quantity[v_whose], v_cost[v_whose], v_realized[v_whose]))::public.journal;
+                                v_quantity[v_whose], v_cost[v_whose], v_realized[v_whose]), null, null)::public.journal;
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'filled', v_order.order_id,
                             v_order.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades)], v_order, v_balance[v_me],
-                                v_quantity[v_mine], v_cost[v_mine], v_realized[v_mine]))::public.journal;
+                                v_quantity[v_mine], v_cost[v_mine], v_realized[v_mine]), null, null)::public.journal;
                     end if;
                     if v_ends is not null then
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'cancelled', v_maker.order_id,
-                            v_maker.instrument_id, jsonb_build_object('reason', v_ends, 'filled_quantity', v_maker.filled_quantity))::public.journal;
+                            v_maker.instrument_id, jsonb_build_object('reason', v_ends, 'filled_quantity', v_maker.filled_quantity), null, null)::public.journal;
                     elsif v_who = v_me then
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'reduced', v_maker.order_id,
                             v_maker.instrument_id, jsonb_build_object('quantity', v_maker.quantity, 'reserved', v_maker.reserved,
-                                'reason', format('self-trade prevention: own order %s came in', v_order.order_id)))::public.journal;
+                                'reason', format('self-trade prevention: own order %s came in', v_order.order_id)), null, null)::public.journal;
                     end if;
                     -- Fill or kill is the whole or nothing (rule 9): what is done already would have to be taken back.
                     if v_order.time_in_force = 'FOK' and (v_kill is not null or v_ends is not null and v_who <> v_me) then
@@ -575,7 +576,7 @@ begin
                         v_order.priority := nextval('internal.priority_seq');
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'rested', v_order.order_id,
                             v_order.instrument_id, jsonb_build_object('price', v_order.price, 'quantity', v_remaining, 'reserved', v_order.reserved,
-                                'priority', v_order.priority))::public.journal;
+                                'priority', v_order.priority), null, null)::public.journal;
                     end if;
                     -- Behind what was read it is nobody's concern here; before, it takes its place behind all at its price.
                     if v_key[v_index] = v_behind[v_own] then
@@ -601,7 +602,7 @@ begin
                         else 'nothing more in the book' end);
                     v_order.reserved := 0;
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_order.account_id, 'cancelled', v_order.order_id,
-                        v_order.instrument_id, jsonb_build_object('reason', v_order.reason, 'filled_quantity', v_order.filled_quantity))::public.journal;
+                        v_order.instrument_id, jsonb_build_object('reason', v_order.reason, 'filled_quantity', v_order.filled_quantity), null, null)::public.journal;
                 end if;
                 if v_order.status in ('pending', 'open', 'partially_filled') then
                     if not v_buy then
@@ -646,6 +647,12 @@ begin
                     v_sell_stop[v_k] := v_amount;
                 end if;
             end if;
+            -- What the instrument is worth now, for the journal.
+            v_at := v_head[2 * v_k - 1];
+            v_mark := case when v_at > 0 then -v_key[v_at] else -v_behind[2 * v_k - 1] end;
+            v_at := v_head[2 * v_k];
+            v_mark := coalesce((v_mark + case when v_at > 0 then v_key[v_at] else v_behind[2 * v_k] end) / 2, v_last[v_k]);
+            v_marks := v_marks || array_fill(v_mark, array[cardinality(v_events) - coalesce(cardinality(v_marks), 0)]);
             exit when v_turn >= coalesce(cardinality(v_queue), 0);
             v_turn := v_turn + 1;
             v_index := v_queue[v_turn];
@@ -704,10 +711,10 @@ begin
     accounts as (
         update public.accounts a
         set balance = h.balance, reserved = h.reserved, commissions = a.commissions + h.fees, updated_at = v_now
-        from unnest(v_ids, v_balance, v_reserved, v_fees, v_margin) as h (account_id, balance, reserved, fees, margin)
+        from unnest(v_ids, v_balance, v_reserved, v_fees) as h (account_id, balance, reserved, fees)
         where a.account_id = h.account_id
             and ((a.balance, a.reserved) is distinct from (h.balance, h.reserved) or h.fees > 0
-                or h.margin and h.account_id = any (p_stand.requesters))
+                or h.account_id = any (p_stand.requesters))
     ),
     ledger as (
         insert into public.transactions select * from unnest(v_transactions)
@@ -755,7 +762,7 @@ begin
         left join sessions s on s.instrument_id = t.instrument_id
         where b.instrument_id = t.instrument_id
     )
-    insert into public.journal select * from unnest(v_events);
+    insert into public.journal select * from internal.chained(v_events, v_marks);
     for v_each in 1..cardinality(v_instruments) loop
         if v_stops_changed[v_each] then
             perform internal.recount_stops(v_instruments[v_each]);

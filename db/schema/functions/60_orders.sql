@@ -55,14 +55,17 @@ begin
         update public.accounts a
         set reserved = a.reserved - r.reserved, updated_at = p_at
         from (select b.account_id, sum(b.reserved) as reserved from before b group by b.account_id) r
-        where a.account_id = r.account_id and r.reserved <> 0
+        where a.account_id = r.account_id
     ),
     told as (
-        insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-        select p_at, b.account_id, p_status, b.order_id, b.instrument_id,
-               jsonb_build_object('reason', p_reason, 'filled_quantity', b.filled_quantity)
-        from before b
-        order by array_position(p_orders, b.order_id)
+        insert into public.journal
+        select c.*
+        from (
+            select array_agg((nextval('public.journal_event_id_seq'), p_at, b.account_id, p_status, b.order_id, b.instrument_id,
+                jsonb_build_object('reason', p_reason, 'filled_quantity', b.filled_quantity), null, null)::public.journal) as events
+            from (select * from before order by array_position(p_orders, order_id)) b
+        ) e
+        cross join lateral internal.chained(e.events, null) c
     )
     select array_agg(b.instrument_id) into v_stops from before b where b.waited;
     for v_at in 1..coalesce(cardinality(v_stops), 0) loop
@@ -135,7 +138,7 @@ begin
     released as (
         update public.accounts a
         set reserved = a.reserved - v_order.reserved, updated_at = v_after.updated_at
-        where a.account_id = v_order.account_id and v_order.reserved <> 0
+        where a.account_id = v_order.account_id
     ),
     quoted as (
         insert into public.quotes (instrument_id, bid_price, bid_size, ask_price, ask_size, timestamp)
@@ -150,9 +153,10 @@ begin
             version = b.version + 1, updated_at = v_after.updated_at
         where b.instrument_id = v_order.instrument_id
     )
-    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-    values (v_after.updated_at, v_order.account_id, 'cancelled', p_order_id, v_order.instrument_id,
-        jsonb_build_object('reason', 'cancelled on request', 'filled_quantity', v_order.filled_quantity));
+    insert into public.journal
+    select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_after.updated_at, v_order.account_id, 'cancelled', p_order_id,
+        v_order.instrument_id, jsonb_build_object('reason', 'cancelled on request', 'filled_quantity', v_order.filled_quantity),
+        null, null)::public.journal], internal.mark(v_after));
     return true;
 end;
 $$;
@@ -331,9 +335,11 @@ begin
     v_at := internal.moment(array[v.market]);
     if v_reason is not null then
         -- Refused, with nothing changed (rule 12).
-        insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-        values (v_at, v_old.account_id, 'replace_refused', p_order_id, v_old.instrument_id, jsonb_build_object(
-            'reason', v_reason, 'quantity', v_quantity, 'price', v_price, 'stop_price', v_stop_price));
+        update public.accounts a set updated_at = v_at where a.account_id = v_old.account_id;
+        insert into public.journal
+        select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, v_old.account_id, 'replace_refused', p_order_id,
+            v_old.instrument_id, jsonb_build_object('reason', v_reason, 'quantity', v_quantity, 'price', v_price, 'stop_price', v_stop_price),
+            null, null)::public.journal], internal.mark(v.market));
         return false;
     end if;
 
@@ -346,10 +352,11 @@ begin
     where a.account_id = v_old.account_id;
     update public.orders o set quantity = v_quantity, reserved = v_reserved, updated_at = v_at where o.order_id = p_order_id;
     update public.accounts a set reserved = a.reserved - v_old.reserved + v_reserved, updated_at = v_at
-    where a.account_id = v_old.account_id and v_reserved <> v_old.reserved;
+    where a.account_id = v_old.account_id;
     v_new.reserved := v_reserved;
-    insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-    values (v_at, v_old.account_id, 'reduced', p_order_id, v_old.instrument_id, internal.order_detail(v_new));
+    insert into public.journal
+    select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, v_old.account_id, 'reduced', p_order_id,
+        v_old.instrument_id, internal.order_detail(v_new), null, null)::public.journal], internal.mark(v.market));
     v_after := internal.read_top(v.market);
     v_after.updated_at := v_at;
     perform internal.publish(v.market, v_after, null, 0);

@@ -280,9 +280,11 @@ begin
             -- There is nobody to tell but the row itself.
             v_at := clock_timestamp() at time zone 'UTC';
             update public.orders o set status = 'rejected', reason = sqlerrm, updated_at = v_at where o.order_id = v_order.order_id;
-            insert into public.journal (at, account_id, kind, order_id, instrument_id, detail)
-            select v_at, v_order.account_id, 'rejected', v_order.order_id, v_order.instrument_id,
-                   internal.order_detail(v_order) || jsonb_build_object('status', 'rejected', 'reason', sqlerrm)
+            insert into public.journal
+            select c.*
+            from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, v_order.account_id, 'rejected', v_order.order_id,
+                v_order.instrument_id, internal.order_detail(v_order) || jsonb_build_object('status', 'rejected', 'reason', sqlerrm),
+                null, null)::public.journal], null) c
             where v_order.account_id is not null;
             continue;
         end;

@@ -43,8 +43,9 @@ begin
     insert into public.transactions (account_id, transaction_type, amount, balance_after, description, created_at)
     values (p_account_id, p_type, case p_type when 'deposit' then p_amount else -p_amount end, v_account.balance, p_description, v_at)
     returning transaction_id into v_id;
-    insert into public.journal (at, account_id, kind, detail)
-    values (v_at, p_account_id, p_type, jsonb_build_object('transaction_id', v_id, 'amount', p_amount, 'balance', v_account.balance, 'description', p_description));
+    insert into public.journal
+    select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, p_account_id, p_type, null, null, jsonb_build_object(
+        'transaction_id', v_id, 'amount', p_amount, 'balance', v_account.balance, 'description', p_description), null, null)::public.journal], null);
     insert into public.audit_log (action, subject, detail)
     values (p_type, v_account.account_number, jsonb_build_object('transaction_id', v_id, 'amount', p_amount));
     return v_id;

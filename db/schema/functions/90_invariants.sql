@@ -86,7 +86,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     j as materialized (
         select x.*, lag(x.at) over (partition by x.account_id order by x.event_id) as before_at
         from public.journal x
-        where p_account_id is null or x.account_id = p_account_id
+        where x.account_id is not null and (p_account_id is null or x.account_id = p_account_id)
     ),
     -- Orders whose price was changed once: a limit of today says nothing about an earlier trade of theirs.
     moved as materialized (select distinct j.order_id from j where j.kind = 'replaced'),
