@@ -16,7 +16,7 @@ create or replace function internal.event_digest(e journal, p_mark numeric) retu
 $$;
 comment on function internal.event_digest is 'SHA-256 of an event''s text.';
 
-create or replace function internal.chained(p_events journal[], p_marks numeric[]) returns setof journal language sql stable as $$
+create or replace function internal.chained_each(p_events journal[], p_marks numeric[]) returns setof journal language sql stable as $$
     with events as materialized (
         select e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.detail, p_marks[least(e.n, cardinality(p_marks))] as mark,
                internal.event_digest((e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.detail, null, null)::public.journal,
@@ -42,13 +42,13 @@ create or replace function internal.chained(p_events journal[], p_marks numeric[
     from events e
     left join links l on l.event_id = e.event_id
 $$;
-comment on function internal.chained(journal[], numeric[]) is
+comment on function internal.chained_each is
     'Events as the journal takes them, with the marks of their instruments (the last one for all that follow) and their links. The accounts are locked, and nothing of this statement is written yet.';
 
 create or replace function internal.chained(p_events journal[], p_mark numeric) returns setof journal language sql stable as $$
-    select * from internal.chained(p_events, array[p_mark])
+    select * from internal.chained_each(p_events, array[p_mark])
 $$;
-comment on function internal.chained(journal[], numeric) is 'Events with one mark for all of them.';
+comment on function internal.chained is 'Events with one mark for all of them.';
 
 create or replace function internal.mark(p_market internal.market) returns numeric language sql immutable as $$
     select coalesce((p_market.bid_price + p_market.ask_price) / 2, p_market.last_price)

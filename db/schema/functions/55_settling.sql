@@ -762,7 +762,7 @@ begin
         left join sessions s on s.instrument_id = t.instrument_id
         where b.instrument_id = t.instrument_id
     )
-    insert into public.journal select * from internal.chained(v_events, v_marks);
+    insert into public.journal select * from internal.chained_each(v_events, v_marks);
     for v_each in 1..cardinality(v_instruments) loop
         if v_stops_changed[v_each] then
             perform internal.recount_stops(v_instruments[v_each]);
