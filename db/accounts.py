@@ -152,6 +152,15 @@ async def withdraw(db: Database, account_id: int, amount: Decimal, description: 
     return await _move(db, "select withdraw($1, $2, $3)", account_id, amount, description)
 
 
+async def adjust(db: Database, account_id: int, amount: Decimal, description: str) -> int:
+    """Correct the balance by a signed amount, as the owner, saying why; returns the transaction's id.
+
+    Raises RequestError for an amount that will not do, without a description, and where a cash account has
+    less available than is taken from it.
+    """
+    return await _move(db, "select adjust($1, $2, $3)", account_id, amount, description)
+
+
 async def open_account(
     db: Database, *, user_id: int, account_number: str, account_type: str = "cash", currency: str = "USD"
 ) -> Account:

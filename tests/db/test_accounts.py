@@ -43,6 +43,20 @@ async def test_money_out_and_no_more_than_there_is(database: Database) -> None:
     assert (await accounts.summary(database, account_id)).balance == Decimal(60)
 
 
+async def test_a_correction_has_its_sign_and_its_reason(database: Database) -> None:
+    account_id = await make_account(database, cash="100")
+    await accounts.adjust(database, account_id, Decimal("-99.50"), "a deposit booked twice")
+    await accounts.adjust(database, account_id, Decimal("0.25"), "interest")
+    assert (await accounts.summary(database, account_id)).balance == Decimal("0.75")
+    for amount, description, field in (
+        (Decimal("-0.76"), "too much", "amount"),
+        (Decimal(1), "", "description"),
+    ):
+        with pytest.raises(RequestError) as refused:
+            await accounts.adjust(database, account_id, amount, description)
+        assert refused.value.field == field
+
+
 @pytest.mark.parametrize("amount", ["0", "-5", "0.001", "1e30", "NaN"])
 async def test_an_amount_that_will_not_do_is_named_with_its_field(database: Database, amount: str) -> None:
     account_id = await make_account(database, cash="0")

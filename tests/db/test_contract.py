@@ -57,6 +57,7 @@ INTERFACE = {
         "p_account_id bigint, p_amount numeric, p_description character varying DEFAULT NULL::character varying",
         "bigint",
     ),
+    "adjust": ("p_account_id bigint, p_amount numeric, p_description character varying", "bigint"),
     "calculate_position_pnl": ("p_position_id bigint, p_current_price numeric", "numeric"),
     "refresh_pnl": ("p_account_id bigint DEFAULT NULL::bigint", "integer"),
     "order_book": (

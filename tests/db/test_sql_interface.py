@@ -122,6 +122,60 @@ async def test_deposit_and_withdraw_return_the_transaction(stage: Stage) -> None
     assert await stage.counts() == before
 
 
+async def test_adjust_corrects_a_balance_and_says_why(stage: Stage) -> None:
+    """adjust: bigint; signed; in ledger and journal like a deposit; equity and verify_ledger count it."""
+    account = await stage.holder(10, "10", money="1000")
+    value = stage.connection.fetchval
+    first = await value(
+        "select adjust(p_account_id => $1, p_amount => 5.55, p_description => 'interest')", account
+    )
+    second = await value("select adjust($1, -905.55, 'a deposit booked twice')", account)
+    rows = await stage.connection.fetch(
+        "select * from transactions where transaction_id in ($1, $2) order by transaction_id", first, second
+    )
+    assert [(r["transaction_type"], r["amount"], r["balance_after"], r["description"]) for r in rows] == [
+        ("adjustment", D("5.55"), D("905.55"), "interest"),
+        ("adjustment", D("-905.55"), 0, "a deposit booked twice"),
+    ]
+    told = await stage.connection.fetch(
+        "select at, detail from journal where kind = 'adjustment' and account_id = $1 order by event_id",
+        account,
+    )
+    assert [(r["at"], json.loads(r["detail"])) for r in told] == [
+        (
+            r["created_at"],
+            {
+                "transaction_id": r["transaction_id"], "amount": float(r["amount"]),
+                "balance": float(r["balance_after"]), "description": r["description"],
+            },
+        )
+        for r in rows
+    ]  # fmt: skip
+    assert (await stage.summary(account))["equity"] == 100
+
+
+async def test_adjust_refuses_what_withdraw_would(stage: Stage) -> None:
+    """A cash account keeps what it has set aside; a margin account may owe what it was given by mistake."""
+    cash, margin = await stage.cash("100"), await stage.margin("100")
+    await stage.buy(cash, 1, "60")
+    adjust = "select adjust($1, $2, $3)"
+    before = await stage.counts()
+    for amount in ("-40.01", "0", "NaN", "0.001", "1e18", "-1e18", None):
+        with refused("amount", amount and f"{D(amount):f}"):
+            await stage.connection.fetchval(adjust, cash, amount and D(amount), "why")
+    for description in (None, "", "  ", "x" * 256):
+        with refused("description"):
+            await stage.connection.fetchval(adjust, cash, D(1), description)
+    with refused("account_id", "4711", code="PS002"):
+        await stage.connection.fetchval(adjust, 4711, D(1), "why")
+    await stage.connection.execute("update accounts set status = 'closed' where account_id = $1", cash)
+    with refused("account_id", str(cash)):
+        await stage.connection.fetchval(adjust, cash, D(1), "why")
+    assert await stage.counts() == before
+    await stage.connection.fetchval(adjust, margin, D("-130"), "was paid in for somebody else")
+    assert await stage.balance(margin) == -30
+
+
 async def test_match_pending_leaves_stops_aside_and_goes_by_id(stage: Stage) -> None:
     """match_pending: those inserted as pending, with nothing but what a row needs."""
     seller, buyer = await stage.margin(), await stage.cash()

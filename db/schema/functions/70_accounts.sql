@@ -3,6 +3,8 @@
 create or replace function internal.move_cash(p_account_id bigint, p_amount numeric, p_type text, p_description text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    -- What it does to the balance; the amount of an adjustment has its sign already.
+    v_change constant numeric := case p_type when 'withdrawal' then -p_amount else p_amount end;
     v_account public.accounts;
     v_available numeric;
     v_at timestamp;
@@ -10,14 +12,18 @@ declare
 begin
     if p_amount is null then
         perform internal.refuse('amount', null, 'is missing', 'Give an amount of money.');
-    elsif p_amount = 'NaN' or p_amount <= 0 then
+    elsif p_type = 'adjustment' and p_amount in ('NaN', 0) then
+        perform internal.refuse('amount', p_amount::text, 'changes nothing', 'Give what the balance lacks, or with a minus what it has too much.');
+    elsif p_type <> 'adjustment' and (p_amount = 'NaN' or p_amount <= 0) then
         perform internal.refuse('amount', p_amount::text, 'must be more than zero', 'Give a positive amount.');
-    elsif p_amount >= 1e18 then
+    elsif abs(p_amount) >= 1e18 then
         perform internal.refuse('amount', p_amount::text, 'is beyond what an account can hold', 'Give less than 1000000000000000000.');
     elsif p_amount <> round(p_amount, 2) then
         perform internal.refuse('amount', p_amount::text, 'is finer than a cent', format('Nearest: %s.', round(p_amount, 2)));
     elsif length(p_description) > 255 then
         perform internal.refuse('description', left(p_description, 40) || '…', 'is longer than 255 characters', 'Send a shorter one.');
+    elsif p_type = 'adjustment' and trim(coalesce(p_description, '')) = '' then
+        perform internal.refuse('description', p_description, 'is missing', 'Say what is corrected, and why.');
     end if;
     select * into v_account from public.accounts a where a.account_id = p_account_id for no key update;
     if not found then
@@ -27,21 +33,26 @@ begin
             'Only an active account moves money.');
     elsif exists (select from public.users u where u.user_id = v_account.user_id and not u.is_active) then
         perform internal.refuse('account_id', p_account_id::text, 'its user is not active', 'Only an active user''s account moves money.');
-    elsif p_type = 'deposit' and v_account.balance + p_amount >= 1e18 then
-        perform internal.refuse('amount', p_amount::text, 'would bring the balance beyond what an account can hold', 'Deposit less.');
-    elsif p_type = 'withdrawal' then
-        select s.available into v_available from internal.account_figures(p_account_id) s;
-        if p_amount > v_available then
-            perform internal.refuse('amount', p_amount::text, format('only %s is available', v_available), format('Withdraw at most %s.', greatest(v_available, 0)));
+    elsif abs(v_account.balance + v_change) >= 1e18 then
+        perform internal.refuse('amount', p_amount::text, 'would bring the balance beyond what an account can hold',
+            case p_type when 'deposit' then 'Deposit less.' else 'Move less.' end);
+    elsif v_change < 0 then
+        -- A mistake in a margin account is put right whatever it leaves: that the account then owes is the truth.
+        if p_type = 'withdrawal' or not exists (select from public.margin_schedule m where m.account_type = v_account.account_type) then
+            select s.available into v_available from internal.account_figures(p_account_id) s;
+        end if;
+        if -v_change > v_available then
+            perform internal.refuse('amount', p_amount::text, format('only %s is available', v_available),
+                format('%s at most %s.', case p_type when 'withdrawal' then 'Withdraw' else 'Take' end, greatest(v_available, 0)));
         end if;
     end if;
     v_at := greatest(clock_timestamp() at time zone 'UTC', v_account.updated_at);
     update public.accounts a
-    set balance = a.balance + case p_type when 'deposit' then p_amount else -p_amount end, updated_at = v_at
+    set balance = a.balance + v_change, updated_at = v_at
     where a.account_id = p_account_id
     returning a.balance into v_account.balance;
     insert into public.transactions (account_id, transaction_type, amount, balance_after, description, created_at)
-    values (p_account_id, p_type, case p_type when 'deposit' then p_amount else -p_amount end, v_account.balance, p_description, v_at)
+    values (p_account_id, p_type, v_change, v_account.balance, p_description, v_at)
     returning transaction_id into v_id;
     insert into public.journal
     select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, p_account_id, p_type, null, null, jsonb_build_object(
@@ -51,7 +62,7 @@ begin
     return v_id;
 end;
 $$;
-comment on function internal.move_cash is 'A deposit or a withdrawal: one row of the ledger, the balance, and the journal.';
+comment on function internal.move_cash is 'A deposit, a withdrawal or an adjustment: one row of the ledger, the balance, and the journal.';
 
 create or replace function deposit(p_account_id bigint, p_amount numeric, p_description varchar default null) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'deposit', p_description) $$;
@@ -60,6 +71,11 @@ comment on function deposit is 'Pays money into an account; returns the transact
 create or replace function withdraw(p_account_id bigint, p_amount numeric, p_description varchar default null) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'withdrawal', p_description) $$;
 comment on function withdraw is 'Pays money out of an account, at most what is available; returns the transaction''s id. Nobody but the owner may.';
+
+create or replace function adjust(p_account_id bigint, p_amount numeric, p_description varchar) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'adjustment', p_description) $$;
+comment on function adjust is
+    'Corrects a balance by a signed amount, with the reason; takes from a cash account at most what is available. Returns the transaction''s id. For the owner.';
 
 create or replace function internal.account_figures(
     p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,
@@ -105,7 +121,7 @@ begin
     end if;
 end;
 $$;
-comment on function internal.account_figures is 'What account_summary shows; also the measure of a withdrawal.';
+comment on function internal.account_figures is 'What account_summary shows; also the measure of what can be taken out.';
 
 create or replace function account_summary(
     p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,

@@ -62,7 +62,7 @@ begin
     ),
     counted as (
         select coalesce(sum((e.detail -> 'commission')::numeric) filter (where e.kind = 'filled'), 0) as commissions,
-               count(*) filter (where e.kind in ('filled', 'deposit', 'withdrawal'))
+               count(*) filter (where e.kind in ('filled', 'deposit', 'withdrawal', 'adjustment'))
                    + count(*) filter (where e.kind = 'filled' and (e.detail -> 'commission')::numeric > 0) as transactions
         from events e
     )

@@ -104,7 +104,7 @@ returns table (difference text, subject text, detail jsonb) language sql stable 
         -- What the journal says of cash: the balance after each event that moves it.
         select f.trade_id, null::bigint as transaction_id, f.balance from fills f
         union all
-        select null, (j.detail ->> 'transaction_id')::bigint, (j.detail -> 'balance')::numeric from j where j.kind in ('deposit', 'withdrawal')
+        select null, (j.detail ->> 'transaction_id')::bigint, (j.detail -> 'balance')::numeric from j where j.kind in ('deposit', 'withdrawal', 'adjustment')
     ),
     booked as (
         select l.trade_id, case when l.trade_id is null then l.transaction_id end as transaction_id,
