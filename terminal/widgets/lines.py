@@ -82,6 +82,11 @@ class LineView(Widget):
         super().notify_style_update()
         self._line_strips.clear()
 
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The focus came or went: handlers of the event itself run before that is so."""
+        super().watch_has_focus(has_focus)
+        self.update_lines()
+
     def on_resize(self, _event: Resize) -> None:
         """Another width: every line is another one."""
         self.forget_lines()

@@ -15,6 +15,10 @@ from tests.end_to_end.windows import ENDED, TRADE, Terminal, in_tmux
 pytestmark = in_tmux
 
 
+SEND = "⏎ Send"
+"""In the last line while the ticket has the focus. A key right behind Escape would be one with Alt."""
+
+
 def held(screen: str, symbol: str) -> int | None:
     """The quantity that the positions show."""
     found = re.search(rf"│ {symbol} +([\d,]+) ", screen)
@@ -38,7 +42,13 @@ def test_from_nothing_to_a_trade_and_out_again(terminal: Terminal, tmp_path: Pat
 
     # A limit order some levels down joins the book, is marked there and listed.
     terminal.wait_for(lambda screen: len(levels(screen)) >= 20)  # the makers have come
-    terminal.press("Escape", "2", *["Down"] * 8, "J", "3")
+    terminal.press("Escape")
+    terminal.wait_for(lambda screen: SEND not in screen)
+    terminal.press("2")
+    terminal.wait_for("J Join")
+    terminal.press(*["Down"] * 8, "J")
+    terminal.wait_for(SEND)
+    terminal.press("3")
     terminal.wait_for(lambda screen: re.search(r"Buy 3 AAPL @ [\d.]+", screen))
     terminal.press("Enter")
     terminal.wait_for(lambda screen: re.search(r"▶ Send buy 3 AAPL", screen))
@@ -46,18 +56,34 @@ def test_from_nothing_to_a_trade_and_out_again(terminal: Terminal, tmp_path: Pat
     terminal.wait_for(lambda screen: "▸3" in screen and "rests: buy 3" in screen and "Orders (1)" in screen)
 
     # It is cancelled from the list.
-    terminal.press("Escape", "5", "x")
+    terminal.press("Escape")
+    terminal.wait_for(lambda screen: SEND not in screen)
+    terminal.press("5")
+    terminal.wait_for("x Cancel")
+    terminal.press("x")
     terminal.wait_for(lambda screen: "is cancelled" in screen and "No working orders" in screen)
 
     # A market order trades at once; position and a notice follow.
-    terminal.press("m", "b", "5", "Enter", "Enter")
+    terminal.press("m", "b")
+    terminal.wait_for(SEND)
+    terminal.press("5", "Enter")
+    terminal.wait_for("▶ Send buy 5 AAPL at market ◀")
+    terminal.press("Enter")
     terminal.wait_for(lambda screen: "✓ Bought 5 AAPL" in screen and held(screen, "AAPL") == before + 5)
     terminal.wait_for(lambda screen: re.search(r"Bought 5 AAPL @ [\d.,a-z ]+ · order", screen))
 
     # A price off the tick and an order beyond the money are refused in the ticket, with the reason.
-    terminal.press("m", "Tab", "1", ".", "0", "0", "5", "Enter")
+    terminal.press("m")
+    terminal.wait_for(lambda screen: "at market − +" not in screen and "IOC" in screen and "GTC" in screen)
+    terminal.press("Tab")
+    terminal.wait_for(lambda screen: re.search(r"│ Price +[\d.]*▏", screen))
+    terminal.press("1", ".", "0", "0", "5", "Enter")
     terminal.wait_for("✗ price 1.005: not a multiple of")
-    terminal.press(*"500", "BTab", *"99999", "Enter", "Enter")
+    terminal.press(*"500", "BTab")
+    terminal.wait_for(lambda screen: re.search(r"│ Quantity +[\d,]*▏", screen))
+    terminal.press(*"99999", "Enter")
+    terminal.wait_for("▶ Send buy 99,999 AAPL @ 500.00 ◀")
+    terminal.press("Enter")
     terminal.wait_for("✗ Rejected: ")
 
     # By mouse: a click on the best ask puts it into the ticket.
@@ -66,9 +92,11 @@ def test_from_nothing_to_a_trade_and_out_again(terminal: Terminal, tmp_path: Pat
     terminal.click(lines[above - 1].rindex(".") - 1, above)
     terminal.wait_for(lambda screen: re.search(r"Buy 99,999 AAPL @ (?!500\.00)[\d.]+", screen))
 
-    terminal.press("Escape", "?")
+    terminal.press("?")
     terminal.wait_for("Cancel all working orders")
-    terminal.press("Escape", "q")
+    terminal.press("Escape")
+    terminal.wait_for(lambda screen: "Cancel all working orders" not in screen)
+    terminal.press("q")
     terminal.wait_for(f"{ENDED} 0")
     assert not status(DatabaseSettings(data_dir=tmp_path / "data")).running
 

@@ -294,3 +294,13 @@ async def test_a_pasted_number_replaces_and_pasted_words_do_not() -> None:
         field.post_message(Paste("rm -rf /"))
         await pilot.pause()
         assert "1,250" in text(pilot, "#quantity")
+
+
+async def test_the_caret_stands_where_the_focus_is() -> None:
+    async with terminal() as pilot:
+        for key, here, there in (("b", "quantity", "price"), ("tab", "price", "quantity")):
+            await pilot.press(key)
+            await pilot.pause()
+            assert focused(pilot) == here
+            assert "▏" in text(pilot, f"#{here}")
+            assert "▏" not in text(pilot, f"#{there}")
