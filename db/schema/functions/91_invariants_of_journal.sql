@@ -29,7 +29,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from (
         select j.event_id, j.at, lag(j.at) over (partition by j.account_id order by j.event_id) as before_at
         from public.journal j
-        where p_account_id is null or j.account_id = p_account_id
+        where j.account_id is not null and (p_account_id is null or j.account_id = p_account_id)
     ) s
     where s.at < s.before_at
     union all
@@ -40,7 +40,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join public.orders o on o.order_id = j.order_id
     where (p_account_id is null or j.account_id = p_account_id)
         and case
-            when j.kind in ('deposit', 'withdrawal', 'adjustment') then j.order_id is not null or j.instrument_id is not null
+            when j.kind in ('deposit', 'withdrawal', 'adjustment', 'opened', 'terms') then j.order_id is not null or j.instrument_id is not null
+            when j.kind = 'quoted' then j.account_id is not null or j.order_id is not null or j.instrument_id is null
             when j.kind not in ('accepted', 'rejected', 'rested', 'triggered', 'filled', 'reduced', 'replaced', 'replace_refused', 'resized',
                 'trailed', 'cancelled', 'expired') or (j.account_id, j.instrument_id) is distinct from (o.account_id, o.instrument_id)
             then true
