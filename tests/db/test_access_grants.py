@@ -42,8 +42,17 @@ SOME_COLUMNS = {
 FUNCTIONS = """
                            trader  support  market_data  backup  public
     account_close          -       -        -            -       -
+    account_density        x       x        -            -       -
+    account_events         x       x        -            -       -
+    account_events_back    x       x        -            -       -
     account_open           -       -        -            -       -
+    account_span           x       x        -            -       -
+    account_state          x       x        -            -       -
     account_summary        x       x        -            -       -
+    adjust                 -       -        -            -       -
+    audit_journal          -       x        -            -       -
+    audited_accounts       -       x        -            -       -
+    book_state             x       x        -            -       -
     calculate_position_pnl x       -        -            -       -
     cancel_all_orders      x       -        -            -       -
     cancel_order           x       -        -            -       -
@@ -52,10 +61,15 @@ FUNCTIONS = """
     deposit                -       -        -            -       -
     enforce_limits         -       -        -            -       -
     expire_day_orders      -       -        -            -       -
+    find_accounts          x       x        -            -       -
     instrument_add         -       -        -            -       -
     instrument_halt        -       -        -            -       -
     instrument_resume      -       -        -            -       -
     instrument_set         -       -        -            -       -
+    journal_link           -       x        -            -       -
+    journal_links          -       x        -            -       -
+    journal_texts          -       x        -            -       -
+    keep_checkpoints       -       -        -            -       -
     live_versions          x       x        -            -       -
     match_pending          -       -        -            -       -
     order_book             x       x        -            -       -
@@ -67,6 +81,7 @@ FUNCTIONS = """
     position_report        x       x        -            -       -
     prints                 x       x        -            -       -
     read_order             x       x        -            -       -
+    rebuild_checkpoints    -       -        -            -       -
     record_login           x       x        x            x       -
     record_view            -       x        -            -       -
     refresh_pnl            x       -        -            -       -

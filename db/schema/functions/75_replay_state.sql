@@ -306,7 +306,7 @@ comment on function internal.account_view is 'A state as account_state shows it,
 
 create or replace function internal.enter_replay(p_account_id bigint) returns void language plpgsql as $$
 begin
-    -- Who may look at this account is asked here, and only here.
+    perform internal.authorize_read(p_account_id);
     if not exists (select from public.journal j where j.account_id = p_account_id)
         and not exists (select from public.accounts a where a.account_id = p_account_id)
     then

@@ -107,9 +107,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     )
     select distinct on (f.account_id) f.account_id, a.account_number, u.username, f.found_by
     from found f
-    join public.accounts a on a.account_id = f.account_id
+    join internal.readable_accounts a on a.account_id = f.account_id
     left join public.users u on u.user_id = a.user_id
-    -- Who may look at these accounts is asked here, as in internal.enter_replay.
     order by f.account_id, f.found_by
 $$;
 comment on function find_accounts is 'Accounts by number, user name, order id or client order id, and by which of them.';

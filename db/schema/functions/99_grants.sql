@@ -51,6 +51,19 @@ returns table (kind text, object text, privilege text, groups text[]) language s
         ('function', 'tickers', 'execute', '{trader,support}'),
         ('function', 'candles', 'execute', '{trader,support}'),
         ('function', 'prints', 'execute', '{trader,support}'),
+        -- Looking back
+        ('function', 'account_state', 'execute', '{trader,support}'),
+        ('function', 'account_events', 'execute', '{trader,support}'),
+        ('function', 'account_events_back', 'execute', '{trader,support}'),
+        ('function', 'account_density', 'execute', '{trader,support}'),
+        ('function', 'account_span', 'execute', '{trader,support}'),
+        ('function', 'find_accounts', 'execute', '{trader,support}'),
+        ('function', 'book_state', 'execute', '{trader,support}'),
+        ('function', 'journal_links', 'execute', '{support}'),
+        ('function', 'journal_link', 'execute', '{support}'),
+        ('function', 'journal_texts', 'execute', '{support}'),
+        ('function', 'audited_accounts', 'execute', '{support}'),
+        ('function', 'audit_journal', 'execute', '{support}'),
         ('function', 'verify_ledger', 'execute', '{support}'),
         ('function', 'record_view', 'execute', '{support}')
     ) as g (kind, object, privilege, groups)
