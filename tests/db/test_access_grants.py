@@ -44,6 +44,7 @@ FUNCTIONS = """
     account_close          -       -        -            -       -
     account_open           -       -        -            -       -
     account_summary        x       x        -            -       -
+    adjust                 -       -        -            -       -
     calculate_position_pnl x       -        -            -       -
     cancel_all_orders      x       -        -            -       -
     cancel_order           x       -        -            -       -
