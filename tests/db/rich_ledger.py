@@ -29,6 +29,8 @@ async def _money(stage: Stage, ann: int, mia: int) -> None:
     await ask("select deposit($1, 100)", ann)
     await ask("select adjust($1, -12.34, 'commission of a day of testing')", ann)
     await ask("select adjust($1, 0.01, 'a cent that was lost')", mia)
+    for status in ("frozen", "active"):
+        await ask("update accounts set status = $2 where account_id = $1", mia, status)
 
 
 async def _trades(stage: Stage, ann: int, ben: int, mia: int, max_: int, other: int) -> None:
@@ -112,5 +114,5 @@ async def holds_everything(stage: Stage) -> bool:
     return (
         len(await read("select array_agg(distinct status) from orders")) == 7
         and len(await read("select array_agg(distinct transaction_type) from transactions")) == 6
-        and len(await read("select array_agg(distinct kind) from journal")) == 15
+        and len(await read("select array_agg(distinct kind) from journal")) == 18
     )

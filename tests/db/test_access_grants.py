@@ -254,12 +254,16 @@ async def test_clients_functions_run_as_the_owner_and_ask_who_is_there(database:
         if re.search(r"p_(account_id|account_ids|order_id|position_id|orders)\b", row["arguments"]):
             named = {
                 "place_orders": "internal.batch_request",
+                # Of all accounts, and for support and the owner only.
                 "verify_ledger": "",
+                "audited_accounts": "",
+                "journal_link": "",
+                "journal_links": "",
                 "read_order": "public.orders",
             }
             guard = named.get(
                 row["name"],
-                r"internal\.(authorize|authorize_read|authorize_order|own_accounts|readable_accounts)\b",
+                r"internal\.(authorize|authorize_read|authorize_order|enter_replay|own_accounts|readable_accounts)\b",
             )
             assert re.search(guard, row["prosrc"]), row["name"]
 

@@ -82,6 +82,8 @@ CORRUPTIONS = {
     "every trade is in the journal  ": "insert into journal select (jsonb_populate_record(j, '{{\"event_id\": 100000}}')).* from journal j where event_id = (select max(event_id) from journal where kind = 'filled')",
     "every deposit, withdrawal and adjustment is in the journal": "delete from journal where kind = 'deposit' and account_id = {buyer}",
     "every deposit, withdrawal and adjustment is in the journal ": "with a as (update accounts set balance = balance + 5 where account_id = {buyer} returning balance) insert into transactions (account_id, transaction_type, amount, balance_after) select {buyer}, 'adjustment', 5, balance from a",
+    "an account is what the journal says": "update accounts set currency = 'EUR' where account_id = {buyer}",
+    "an account is what the journal says ": "delete from journal where account_id = {buyer} and kind = 'opened'",
     "an event is its order's": "update journal set account_id = {buyer} where order_id = {part} and kind = 'accepted'",
     "an event is its order's ": "update journal set instrument_id = instrument_id + 1 where event_id = {accepted}",
     "an event is its order's  ": "update orders set self_trade = 'decrement' where order_id = {resting}",

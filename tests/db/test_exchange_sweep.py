@@ -40,6 +40,7 @@ CHANGES = {
     "varchar": ("'x'",),
     "text": ("'x'",),
     "jsonb": ("'[]'",),
+    "bytea": ("'x'",),
 }
 # Words that mean something.
 WORDS = {
@@ -53,21 +54,17 @@ WORDS = {
     "journal.kind": ("accepted", "rested", "filled", "cancelled", "deposit", "adjustment"),
 }
 
-# Who an account belongs to and what it may do is the administrator's to say, at any time.
-_ADMINISTRATION = "as the administrator has it now"
 _NUMBER = "numbers have gaps, and nothing else names this one"
 _SEEN = "when it was looked at last, not when something became of it"
 _MARKET = "market data, not the books: what is shown, counted up as it comes"
 _DEFAULT = "in a rejected row nothing stands for the default: somebody may have inserted it so"
-_LATER = "a later event of the order says it anew, and what was between them is in the journal alone"
-_TOLD = "said to whoever asks why; the books do not follow from it"
+# Of the journal nothing can be changed that its chain of hashes does not show: see trade audit. What is left
+# here is what no table says besides.
+_LATER = "a later event says it anew, and what was between them is in the journal alone: the chain"
+_TOLD = "said to whoever asks why; the books do not follow from it: the chain"
+_QUOTED = "what the market was, and no table of the books says: the chain"
 UNHELD = {
-    "accounts.user_id": _ADMINISTRATION,
-    "accounts.account_type": _ADMINISTRATION,
-    "accounts.account_number": _ADMINISTRATION,
-    "accounts.currency": _ADMINISTRATION,
-    "accounts.status": _ADMINISTRATION,
-    "accounts.created_at": _ADMINISTRATION,
+    "accounts.created_at": "when it was put into the table; nothing follows from it",
     "accounts.updated_at": _SEEN,
     "orders.time_in_force": _DEFAULT,
     "orders.post_only": _DEFAULT,
@@ -82,6 +79,11 @@ UNHELD = {
     "positions.unrealized_pnl": "at a mark of some moment, or of a caller's: see calculate_position_pnl",
     "positions.updated_at": _SEEN,
     "journal.event_id": _NUMBER,
+    "journal.at": "before the first event of all: the chain",
+    "journal.instrument_id": _QUOTED,
+    "journal.detail": _LATER,
+    "journal.mark": _QUOTED,
+    "journal.hash": "the chain itself: see trade audit",
     "books.last_at": _MARKET,
     "books.session_date": _MARKET,
     "books.session_volume": _MARKET,
@@ -89,6 +91,26 @@ UNHELD = {
     "books.version": _MARKET,
     "books.updated_at": _SEEN,
     "books.linked_orders": "one too many costs a look, and is put right by it; too few are noticed",
+    "opened: balance": _TOLD,
+    "opened: account_number": _LATER,
+    "opened: account_type": _LATER,
+    "opened: currency": _LATER,
+    "opened: initial_rate": _LATER,
+    "opened: maintenance_long_rate": _LATER,
+    "opened: maintenance_short_rate": _LATER,
+    "opened: status": _LATER,
+    "opened: user_id": _LATER,
+    "terms: account_number": _LATER,
+    "terms: account_type": _LATER,
+    "terms: currency": _LATER,
+    "terms: initial_rate": _LATER,
+    "terms: maintenance_long_rate": _LATER,
+    "terms: maintenance_short_rate": _LATER,
+    "terms: status": _LATER,
+    "terms: user_id": _LATER,
+    "quoted: bid": _QUOTED,
+    "quoted: ask": _QUOTED,
+    "quoted: last": _QUOTED,
     "accepted: quantity": _LATER,
     "accepted: price": _LATER,
     "accepted: stop_price": _LATER,
@@ -123,6 +145,9 @@ UNHELD = {
     "replace_refused: price": _TOLD,
     "replace_refused: stop_price": _TOLD,
     "replace_refused: reason": _TOLD,
+    "journal terms deleted": _LATER,
+    "journal quoted deleted": _QUOTED,
+    "journal quoted doubled": _QUOTED,
     "journal reduced deleted": _LATER,
     "journal rested deleted": _LATER,
     "journal trailed deleted": _LATER,

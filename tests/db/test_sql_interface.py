@@ -168,10 +168,10 @@ async def test_adjust_refuses_what_withdraw_would(stage: Stage) -> None:
             await stage.connection.fetchval(adjust, cash, D(1), description)
     with refused("account_id", "4711", code="PS002"):
         await stage.connection.fetchval(adjust, 4711, D(1), "why")
+    assert await stage.counts() == before
     await stage.connection.execute("update accounts set status = 'closed' where account_id = $1", cash)
     with refused("account_id", str(cash)):
         await stage.connection.fetchval(adjust, cash, D(1), "why")
-    assert await stage.counts() == before
     await stage.connection.fetchval(adjust, margin, D("-130"), "was paid in for somebody else")
     assert await stage.balance(margin) == -30
 

@@ -75,7 +75,7 @@ comment on function withdraw is 'Pays money out of an account, at most what is a
 create or replace function adjust(p_account_id bigint, p_amount numeric, p_description varchar) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$ select internal.move_cash(p_account_id, p_amount, 'adjustment', p_description) $$;
 comment on function adjust is
-    'Corrects a balance by a signed amount, with the reason; takes from a cash account at most what is available. Returns the transaction''s id. For the owner.';
+    'Corrects a balance by a signed amount, with the reason; takes from a cash account at most what is available. Returns the transaction''s id. Nobody but the owner may.';
 
 create or replace function internal.account_figures(
     p_account_id bigint, out balance numeric, out reserved numeric, out available numeric, out equity numeric, out realized_pnl numeric,

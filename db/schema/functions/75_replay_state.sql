@@ -278,14 +278,18 @@ begin
                 select p.instrument_id, p.quantity * p.mark as value, 0 as buys, 0 as sells
                 from jsonb_to_recordset(v_positions) as p (instrument_id bigint, quantity numeric, mark numeric)
                 union all
-                select o.instrument_id, 0,
-                       case o.side when 'buy' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) else 0 end,
-                       case o.side when 'sell' then (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) else 0 end
-                from jsonb_each(p_state -> 'orders') k
-                cross join lateral jsonb_to_record(k.value) as o (
-                    instrument_id bigint, order_type text, side text, quantity numeric, filled_quantity numeric, price numeric, stop_price numeric,
-                    priority bigint, oco_id bigint)
-                where o.priority is not null and (o.oco_id is null or (o.side = 'sell') = (o.order_type = 'limit'))
+                -- Of a one-cancels-other pair the one that is worth more counts.
+                select t.instrument_id, 0, case t.side when 'buy' then t.value else 0 end, case t.side when 'sell' then t.value else 0 end
+                from (
+                    select distinct on (coalesce(o.oco_id, -k.key::bigint)) o.instrument_id, o.side,
+                           (o.quantity - o.filled_quantity) * coalesce(o.price, o.stop_price, 0) as value
+                    from jsonb_each(p_state -> 'orders') k
+                    cross join lateral jsonb_to_record(k.value) as o (
+                        instrument_id bigint, side text, quantity numeric, filled_quantity numeric, price numeric, stop_price numeric,
+                        priority bigint, oco_id bigint)
+                    where o.priority is not null
+                    order by coalesce(o.oco_id, -k.key::bigint), value desc
+                ) t
             ) x
             group by x.instrument_id
         ) e;

@@ -110,7 +110,7 @@ returns table (difference text, subject text, detail jsonb) language sql stable 
         select l.trade_id, case when l.trade_id is null then l.transaction_id end as transaction_id,
                (array_agg(l.balance_after order by l.transaction_id desc))[1] as balance
         from public.transactions l
-        where l.account_id = p_account_id and l.transaction_type <> 'adjustment'
+        where l.account_id = p_account_id
         group by l.trade_id, case when l.trade_id is null then l.transaction_id end
     ),
     ledger as (

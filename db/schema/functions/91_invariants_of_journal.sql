@@ -1,4 +1,4 @@
--- Journal and orders say the same: a part of verify_ledger; 90_invariants_of_money.sql has fills and payments. What an event says is
+-- Journal, accounts and orders say the same: a part of verify_ledger; 90_invariants_of_money.sql has fills and payments. What an event says is
 -- compared as JSON, numbers by value, so that nothing that stands there can make the comparison itself fail.
 
 create or replace function internal.broken_journal(p_account_id bigint)
@@ -27,11 +27,23 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 
     select 'events are numbered as they happened', 'event ' || s.event_id, jsonb_build_object('at', s.at, 'before', s.before_at)
     from (
-        select j.event_id, j.at, lag(j.at) over (partition by j.account_id order by j.event_id) as before_at
+        -- The market's events are those of no account.
+        select j.event_id, j.at,
+               lag(j.at) over (partition by j.account_id, case when j.account_id is null then j.instrument_id end order by j.event_id) as before_at
         from public.journal j
-        where j.account_id is not null and (p_account_id is null or j.account_id = p_account_id)
+        where p_account_id is null or j.account_id = p_account_id
     ) s
     where s.at < s.before_at
+    union all
+    select 'an account is what the journal says', 'account ' || coalesce(a.account_id, e.account_id), jsonb_build_object('account', to_jsonb(a), 'detail', e.detail)
+    from (select x.*, internal.account_terms(x) as terms from public.accounts x where p_account_id is null or x.account_id = p_account_id) a
+    full join (
+        select distinct on (j.account_id) j.account_id, j.detail, count(*) filter (where j.kind = 'opened') over (partition by j.account_id) as opened
+        from public.journal j
+        where j.kind in ('opened', 'terms') and (p_account_id is null or j.account_id = p_account_id)
+        order by j.account_id, j.event_id desc
+    ) e on e.account_id = a.account_id
+    where a.account_id is null or e.opened is distinct from 1 or e.detail - 'balance' <> a.terms
     union all
     select 'an event is its order''s', 'event ' || j.event_id,
            jsonb_build_object('kind', j.kind, 'order_id', j.order_id, 'account_id', j.account_id, 'instrument_id', j.instrument_id, 'detail', j.detail,
@@ -40,8 +52,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join public.orders o on o.order_id = j.order_id
     where (p_account_id is null or j.account_id = p_account_id)
         and case
-            when j.kind in ('deposit', 'withdrawal', 'adjustment', 'opened', 'terms') then j.order_id is not null or j.instrument_id is not null
             when j.kind = 'quoted' then j.account_id is not null or j.order_id is not null or j.instrument_id is null
+            when j.kind in ('opened', 'terms', 'deposit', 'withdrawal', 'adjustment')
+            then j.account_id is null or j.order_id is not null or j.instrument_id is not null
             when j.kind not in ('accepted', 'rejected', 'rested', 'triggered', 'filled', 'reduced', 'replaced', 'replace_refused', 'resized',
                 'trailed', 'cancelled', 'expired') or (j.account_id, j.instrument_id) is distinct from (o.account_id, o.instrument_id)
             then true
@@ -137,4 +150,4 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         or j.detail ? 'status' and j.detail ->> 'status' is distinct from o.status
         or j.kind <> 'filled' and j.detail -> 'filled_quantity' <> to_jsonb(o.filled_quantity)
 $$;
-comment on function internal.broken_journal is 'What journal and orders do not say alike, of one account or of all.';
+comment on function internal.broken_journal is 'What journal, accounts and orders do not say alike, of one account or of all.';
