@@ -1,4 +1,4 @@
-"""The audit finds what somebody with the owner's rights has done to the journal, or to the tables beside it."""
+"""The audit finds what somebody with the owner's rights has done to the journal, or to the tables."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from tests.db.stage import Stage
 
 @pytest.fixture
 async def stage(database: Database, database_url: str) -> AsyncIterator[Stage]:
-    """Two accounts that have traded, with every kind of event at least once; `{burnt}` is a free event id among theirs."""
     stage = await Stage.open(database, database_url)
     yield stage
     await stage.connection.close()
 
 
 class Story:
-    """Who is who in it."""
+    """Two accounts that have traded, most kinds of events among theirs; `burnt` is a free event id."""
 
     def __init__(self, names: dict[str, int]) -> None:
         self.names = names
@@ -80,11 +79,16 @@ EVENTS = {
         where account_id = {buyer} and kind = 'replace_refused'""",
     "a time changed": """update journal set at = at + interval '1 microsecond'
         where account_id = {buyer} and kind = 'rejected'""",
-    "a mark changed": "update journal set mark = mark + 0.01 where account_id = {seller} and kind = 'accepted'",
-    "an account changed": "update journal set account_id = {seller} where order_id = {resting} and kind = 'reduced'",
-    "an order changed": "update journal set order_id = {first} where order_id = {resting} and kind = 'reduced'",
-    "a number changed": "update journal set event_id = {burnt} where order_id = {resting} and kind = 'accepted'",
-    "one removed in the middle": "delete from journal where account_id = {buyer} and kind = 'replace_refused'",
+    "a mark changed": """update journal set mark = mark + 0.01
+        where account_id = {seller} and kind = 'accepted'""",
+    "an account changed": """update journal set account_id = {seller}
+        where order_id = {resting} and kind = 'reduced'""",
+    "an order changed": """update journal set order_id = {first}
+        where order_id = {resting} and kind = 'reduced'""",
+    "a number changed": """update journal set event_id = {burnt}
+        where order_id = {resting} and kind = 'accepted'""",
+    "one removed in the middle": """delete from journal
+        where account_id = {buyer} and kind = 'replace_refused'""",
     "the first removed": "delete from journal where account_id = {buyer} and kind = 'opened'",
     "the last removed": "delete from journal where event_id = {last}",
     "the last two removed": """delete from journal where event_id in (
@@ -100,10 +104,12 @@ EVENTS = {
         values (now() at time zone 'UTC', {buyer}, 'replace_refused', '{{"reason": "because"}}')""",
     "one slipped in for nobody that there is": """insert into journal (at, account_id, kind, detail)
         values (now() at time zone 'UTC', 4711, 'deposit', '{{"balance": 5}}')""",
-    "a link changed": "update journal set hash = sha256('x') where account_id = {buyer} and kind = 'rejected'",
+    "a link changed": """update journal set hash = sha256('x')
+        where account_id = {buyer} and kind = 'rejected'""",
     "a link removed": "update journal set hash = null where account_id = {buyer} and kind = 'rejected'",
     "the last link removed": "update journal set hash = null where event_id = {last}",
-    "a market's mark changed": "update journal set mark = 5 where account_id is null and instrument_id = {instrument}",
+    "a market's mark changed": """update journal set mark = 5
+        where account_id is null and instrument_id = {instrument}""",
     "a market's event removed": """delete from journal where event_id = (
         select min(event_id) from journal where account_id is null and instrument_id = {instrument})""",
 }
@@ -111,7 +117,7 @@ EVENTS = {
 
 @pytest.mark.parametrize("change", EVENTS.values(), ids=list(EVENTS))
 async def test_a_change_of_the_journal_is_found(stage: Stage, story: Story, change: str) -> None:
-    """Triggers do not fire for a replica, and so not for somebody with the owner's rights who says to be one."""
+    """Triggers do not fire for a replica, nor for an owner who says to be one."""
     async with stage.connection.transaction():
         await stage.connection.execute("set local session_replication_role = replica")
         done = await stage.connection.execute(story(change))
@@ -127,7 +133,8 @@ TABLES = {
     "an order's status": "update orders set status = 'cancelled' where order_id = {resting}",
     "an order's place": "update orders set priority = priority + 1 where order_id = {resting}",
     "an order that is gone": "delete from orders where order_id = {resting}",
-    "an order from nowhere": """insert into orders (account_id, instrument_id, order_type, side, quantity, status)
+    "an order from nowhere": """
+        insert into orders (account_id, instrument_id, order_type, side, quantity, status)
         values ({buyer}, {instrument}, 'market', 'buy', 1, 'filled')""",
     "a position": "update positions set cost = cost + 0.000001 where account_id = {buyer}",
     "realized profit": "update positions set realized_exact = 1 where account_id = {seller}",
@@ -136,7 +143,8 @@ TABLES = {
     "a balance in the ledger": """update transactions set balance_after = balance_after + 1
         where account_id = {buyer} and transaction_type = 'withdrawal'""",
     "the top of the book": "update internal.books set bid_price = 1 where instrument_id = {instrument}",
-    "the last trade": "update internal.books set bid_price = null, last_price = 1 where instrument_id = {instrument}",
+    "the last trade": """update internal.books set bid_price = null, last_price = 1
+        where instrument_id = {instrument}""",
     "the account's type, unnoticed": "update accounts set account_type = 'margin' where account_id = {buyer}",
 }
 
@@ -177,9 +185,12 @@ declare
     v_link bytea := '';
 begin
     set local session_replication_role = replica;
-    update journal set detail = detail || '{"reason": "because"}' where account_id = %(buyer)s and kind = 'replace_refused';
-    for v_event in select j as e, j.hash, j.mark, j.event_id from journal j where account_id = %(buyer)s order by event_id loop
-        v_digests := v_digests || internal.event_digest(v_event.e, v_event.mark);
+    update journal set detail = detail || '{"reason": "because"}'
+    where account_id = %(buyer)s and kind = 'replace_refused';
+    for v_event in select * from journal where account_id = %(buyer)s order by event_id loop
+        v_digests := v_digests || internal.event_digest(
+            v_event.event_id, v_event.at, v_event.account_id, v_event.kind, v_event.order_id,
+            v_event.instrument_id, v_event.mark, v_event.detail);
         if v_event.hash is not null then
             v_link := sha256(v_link || v_digests);
             v_digests := '';
@@ -242,7 +253,8 @@ async def test_what_happened_before_the_journal_had_a_chain(
         )
         await stage.connection.execute(
             """update journal j set hash = (
-                   select sha256(string_agg(internal.event_digest(e, e.mark), '' order by e.event_id))
+                   select sha256(string_agg(internal.event_digest(e.event_id, e.at, e.account_id, e.kind,
+                       e.order_id, e.instrument_id, e.mark, e.detail), '' order by e.event_id))
                    from journal e where e.account_id = j.account_id)
                where j.event_id = $1""",
             story.names["last"],

@@ -63,7 +63,7 @@ async def test_every_moment_of_a_kept_story_is_rebuilt(database_url: str, story:
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
 async def test_linked_orders_are_rebuilt(database: Database, database_url: str, seed: int) -> None:
-    """Pairs, brackets and trailing stops among prints that move them, self-trade prevention and part fills."""
+    """Pairs, brackets and trailing stops among prints that move them, and part fills."""
     dice = random.Random(seed)
     stage = await Stage.open(database, database_url)
     accounts = [await stage.holder(500, "100"), await stage.margin("100000"), await stage.margin("30000")]
@@ -192,10 +192,10 @@ async def test_the_book_comes_back(database_url: str) -> None:
         for step in Storyteller(5, arena.model, arena.cast).tell(STEPS):
             await arena.play([step], verify_every=0)
             at = await connection.fetchval("select clock_timestamp() at time zone 'UTC'")
-            for instrument in arena.cast.world.instruments.values():
-                seen.append(
-                    (instrument, at, await connection.fetch("select * from order_book($1, 4)", instrument))
-                )
+            seen += [
+                (each, at, await connection.fetch("select * from order_book($1, 4)", each))
+                for each in arena.cast.world.instruments.values()
+            ]
         for instrument, at, rows in seen:
             assert await connection.fetch("select * from book_state($1, $2, 4)", instrument, at) == rows
     finally:
