@@ -14,15 +14,28 @@ from db.errors import PitsideError
 from tests.bench import report, runner, stage
 from tests.bench.batches import Batches
 from tests.bench.depth import Depth
+from tests.bench.journalling import Journalling
 from tests.bench.load import LoadError
 from tests.bench.mixed import HOT, MIXED
 from tests.bench.python_client import PythonClient
+from tests.bench.replay import Audit, Replay
 from tests.bench.resting import Resting
 from tests.bench.runner import Bench, Result
 from tests.bench.scale import FULL, QUICK, Scale
 
 BENCHES: dict[str, Bench] = {
-    bench.name: bench for bench in (Resting(), MIXED, HOT, Batches(), PythonClient(), Depth())
+    bench.name: bench
+    for bench in (
+        Resting(),
+        MIXED,
+        HOT,
+        Batches(),
+        PythonClient(),
+        Depth(),
+        Replay(),
+        Audit(),
+        Journalling(),
+    )
 }
 
 
@@ -47,7 +60,8 @@ def main(
 ) -> None:
     """Measure the exchange beside pgbench's TPC-B on a temporary embedded server.
 
-    NAME: resting, mixed, hot, batches, python, depth; all of them where none is named.
+    NAME: resting, mixed, hot, batches, python, depth, replay, audit, journal; all of them where none is
+    named.
     A bench whose ledger is not right afterwards fails.
     """
     # As with Ctrl-C: a run that is told to end takes its server with it, in the background too.

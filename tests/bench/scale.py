@@ -23,6 +23,8 @@ class Scale:
     """Orders in the book whose depth is read."""
     readings: int
     """How often it is read in a round."""
+    history: int
+    """Events of the account whose past is looked at."""
 
 
 FULL = Scale(
@@ -36,6 +38,7 @@ FULL = Scale(
     batches=400,
     book=100_000,
     readings=50,
+    history=1_000_000,
 )
 
 QUICK = Scale(
@@ -49,5 +52,6 @@ QUICK = Scale(
     batches=4,
     book=2_000,
     readings=5,
+    history=2_000,
 )
 """Whether it runs, not how fast: a few seconds."""

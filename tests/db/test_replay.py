@@ -18,7 +18,7 @@ from db.database import Database, connect
 from tests.db.stage import Stage, refused
 from tests.db.test_exchange_concurrent import ask_all, story_of_one
 from tests.db.watcher import Watcher, exact
-from tests.factories import make_account
+from tests.factories import make_account, make_instrument
 from tests.reference.arena import Arena
 from tests.reference.kept import KEPT
 from tests.reference.steps import Step
@@ -63,7 +63,7 @@ async def test_every_moment_of_a_kept_story_is_rebuilt(database_url: str, story:
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
 async def test_linked_orders_are_rebuilt(database: Database, database_url: str, seed: int) -> None:
-    """Pairs, brackets and trailing stops among prints that move them, self-trade prevention and part fills."""
+    """Pairs, brackets and trailing stops among prints that move them, and part fills."""
     dice = random.Random(seed)
     stage = await Stage.open(database, database_url)
     accounts = [await stage.holder(500, "100"), await stage.margin("100000"), await stage.margin("30000")]
@@ -113,10 +113,9 @@ async def test_linked_orders_are_rebuilt(database: Database, database_url: str, 
 async def test_an_independent_reader_beside_many_clients(database_url: str, seed: int) -> None:
     """Whoever holds the instruments and accounts still for a moment has seen one that comes back."""
     async with AsyncExitStack() as stack:
-        connections = []
-        for _ in range(4):
-            connections.append(await connect(database_url))
-            stack.push_async_callback(connections[-1].close)
+        connections = await asyncio.gather(*(connect(database_url) for _ in range(4)))
+        for connection in connections:
+            stack.push_async_callback(connection.close)
         reader, *others = connections
         world = await set_up(reader)
         await ask_all(reader, world, opening())
@@ -137,24 +136,16 @@ async def test_an_independent_reader_beside_many_clients(database_url: str, seed
 
 
 async def test_an_old_snapshot_does_not_fork_the_chain(database: Database, database_url: str) -> None:
-    """Of two that follow the same link one gives way, also where neither changes what is set aside."""
+    """Of two that would follow the same link one gives way, also where neither changes what is set aside."""
     stage = await Stage.open(database, database_url)
-    holder = await stage.holder(10, "100")
+    account, elsewhere = await stage.margin(), await make_instrument(database)
     other = await connect(database_url)
     transaction = other.transaction(isolation="repeatable_read")
     await transaction.start()
     await other.fetchval("select count(*) from journal")
-    await stage.sell(holder, 1, "120")
-    elsewhere = await database.fetchval(
-        "insert into instruments (symbol, name, instrument_type) values ('ELSE', 'Else', 'share') returning 1"
-    )
-    assert elsewhere == 1
+    await stage.sell(account, 1, "120")
     with pytest.raises(asyncpg.SerializationError):
-        await other.execute(
-            "select cancel_all_orders($1), place_order($1, $2, 'limit', 'sell', 1, 121)",
-            holder,
-            stage.instrument,
-        )
+        await other.execute("select place_order($1, $2, 'limit', 'sell', 1, 121)", account, elsewhere)
     await transaction.rollback()
     await other.close()
     assert await stage.connection.fetch("select * from audit_journal()") == []
@@ -201,10 +192,10 @@ async def test_the_book_comes_back(database_url: str) -> None:
         for step in Storyteller(5, arena.model, arena.cast).tell(STEPS):
             await arena.play([step], verify_every=0)
             at = await connection.fetchval("select clock_timestamp() at time zone 'UTC'")
-            for instrument in arena.cast.world.instruments.values():
-                seen.append(
-                    (instrument, at, await connection.fetch("select * from order_book($1, 4)", instrument))
-                )
+            seen += [
+                (each, at, await connection.fetch("select * from order_book($1, 4)", each))
+                for each in arena.cast.world.instruments.values()
+            ]
         for instrument, at, rows in seen:
             assert await connection.fetch("select * from book_state($1, $2, 4)", instrument, at) == rows
     finally:

@@ -14,22 +14,32 @@ LIVE = """
 select a.account_id, (clock_timestamp() at time zone 'UTC')::text as at,
        (select max(event_id) from journal j where j.account_id = a.account_id) as event_id,
        jsonb_build_object(
-           'balance', s.balance, 'reserved', s.reserved, 'available', s.available, 'equity', s.equity, 'realized_pnl', s.realized_pnl,
-           'unrealized_pnl', s.unrealized_pnl, 'commissions', s.commissions, 'initial_margin', s.initial_margin,
-           'maintenance_margin', s.maintenance_margin, 'buying_power', s.buying_power, 'margin_call', s.margin_call,
+           'balance', s.balance, 'reserved', s.reserved, 'available', s.available, 'equity', s.equity,
+           'realized_pnl', s.realized_pnl, 'unrealized_pnl', s.unrealized_pnl, 'commissions',
+           s.commissions, 'initial_margin', s.initial_margin, 'maintenance_margin', s.maintenance_margin,
+           'buying_power', s.buying_power, 'margin_call', s.margin_call,
            'transactions', (select count(*) from transactions t where t.account_id = a.account_id),
-           'positions', (select coalesce(jsonb_object_agg(p.instrument_id, jsonb_build_object(
-                   'symbol', p.symbol, 'quantity', p.quantity, 'average_price', p.average_price, 'cost', p.cost, 'mark', p.mark, 'market_value', p.market_value,
-                   'realized_pnl', p.realized_pnl, 'unrealized_pnl', p.unrealized_pnl)), '{}') from position_report(a.account_id) p),
-           'orders', (select coalesce(jsonb_object_agg(o.order_id, jsonb_build_object(
-                   'instrument_id', o.instrument_id, 'symbol', i.symbol, 'order_type', o.order_type, 'side', o.side, 'quantity', o.quantity,
-                   'filled_quantity', o.filled_quantity, 'price', o.price, 'stop_price', o.stop_price, 'status', o.status,
-                   'time_in_force', o.time_in_force, 'post_only', o.post_only, 'self_trade', o.self_trade,
-                   'client_order_id', o.client_order_id, 'reserved', o.reserved, 'created_at', o.created_at, 'updated_at', o.updated_at, 'oco_id', o.oco_id,
-                   'parent_id', o.parent_id, 'take_profit', o.take_profit, 'stop_loss', o.stop_loss, 'trail_amount', o.trail_amount,
+           'positions', (
+               select coalesce(jsonb_object_agg(p.instrument_id, jsonb_build_object(
+                   'symbol', p.symbol, 'quantity', p.quantity, 'average_price', p.average_price, 'cost',
+                   p.cost, 'mark', p.mark, 'market_value', p.market_value, 'realized_pnl',
+                   p.realized_pnl, 'unrealized_pnl', p.unrealized_pnl)), '{}')
+               from position_report(a.account_id) p),
+           'orders', (
+               select coalesce(jsonb_object_agg(o.order_id, jsonb_build_object(
+                   'symbol', i.symbol,
+                   'instrument_id', o.instrument_id, 'order_type', o.order_type, 'side', o.side,
+                   'quantity', o.quantity, 'filled_quantity', o.filled_quantity, 'price', o.price,
+                   'stop_price', o.stop_price, 'status', o.status, 'time_in_force', o.time_in_force,
+                   'post_only', o.post_only, 'self_trade', o.self_trade, 'client_order_id',
+                   o.client_order_id, 'reserved', o.reserved, 'created_at', o.created_at, 'updated_at',
+                   o.updated_at, 'oco_id', o.oco_id, 'parent_id', o.parent_id, 'take_profit',
+                   o.take_profit, 'stop_loss', o.stop_loss, 'trail_amount', o.trail_amount,
                    'trail_percent', o.trail_percent)), '{}')
                from orders o join instruments i using (instrument_id)
-               where o.account_id = a.account_id and o.status in ('pending', 'open', 'partially_filled'))) as seen
+               where o.account_id = a.account_id and o.status in ('pending', 'open', 'partially_filled')
+                   -- One that somebody inserted, and that the engine has not seen yet, is in no journal.
+                   and o.priority is not null)) as seen
 from accounts a cross join lateral account_summary(a.account_id) s
 order by a.account_id"""
 
@@ -86,7 +96,8 @@ class Watcher:
                 )
             )
             said = by_key(state, seen)
-            assert differences(said, seen) == {}, f"account {moment['account_id']} at {moment['at']}"
+            found = differences(said, seen)
+            assert not found, f"{found} account {moment['account_id']} at {moment['at']}"
             assert state["event_id"] == moment["event_id"]
             # After the same event, at the prices of that event.
             state = exact(
@@ -98,7 +109,7 @@ class Watcher:
             )
             said = by_key(state, seen)
             found = differences(without_marks(said), without_marks(seen))
-            assert found == {}, f"after event {moment['event_id']}"
+            assert not found, f"{found} after event {moment['event_id']}"
 
     async def compare_some(self, dice: random.Random, count: int) -> None:
         """The last moments and some of the others."""

@@ -6,7 +6,9 @@ create or replace function internal.order_detail(o orders) returns jsonb languag
         'time_in_force', o.time_in_force, 'post_only', o.post_only, 'self_trade', o.self_trade, 'client_order_id', o.client_order_id,
         'status', o.status, 'reason', o.reason, 'filled_quantity', o.filled_quantity, 'reserved', o.reserved,
         'priority', o.priority, 'oco_id', o.oco_id, 'parent_id', o.parent_id, 'take_profit', o.take_profit, 'stop_loss', o.stop_loss,
-        'trail_amount', o.trail_amount, 'trail_percent', o.trail_percent))
+        'trail_amount', o.trail_amount, 'trail_percent', o.trail_percent,
+        -- Where it was not entered just now.
+        'created_at', nullif(o.created_at, o.updated_at)))
 $$;
 comment on function internal.order_detail is 'An order as the journal keeps it when it is accepted, replaced or rejected.';
 

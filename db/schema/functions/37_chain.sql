@@ -5,55 +5,81 @@
 -- a chain for each instrument, under its lock. Whoever changes, removes or slips in a row breaks the next link, or leaves a row without one.
 -- Somebody with the owner's rights could make the rest of a chain anew; that shows against a link that was noted elsewhere before (trade audit --json).
 
-create or replace function internal.event_text(e journal, p_mark numeric) returns text language sql stable as $$
-    select format('%s|%s|%s|%s|%s|%s|%s|%s', e.event_id, extract(epoch from e.at), e.account_id, e.kind, e.order_id, e.instrument_id, p_mark, e.detail)
+create or replace function internal.event_text(
+    p_event_id bigint, p_at timestamp, p_account_id bigint, p_kind text, p_order_id bigint, p_instrument_id bigint, p_mark numeric, p_detail jsonb
+) returns text language sql stable as $$
+    select format('%s|%s|%s|%s|%s|%s|%s|%s', p_event_id, extract(epoch from p_at), p_account_id, p_kind, p_order_id, p_instrument_id, p_mark, p_detail)
 $$;
 comment on function internal.event_text is
     'An event as the chain sees it: event_id|seconds since 1970|account_id|kind|order_id|instrument_id|mark|detail, nothing for null.';
 
-create or replace function internal.event_digest(e journal, p_mark numeric) returns bytea language sql stable as $$
-    select sha256(convert_to(internal.event_text(e, p_mark), 'UTF8'))
+create or replace function internal.event_digest(
+    p_event_id bigint, p_at timestamp, p_account_id bigint, p_kind text, p_order_id bigint, p_instrument_id bigint, p_mark numeric, p_detail jsonb
+) returns bytea language sql stable as $$
+    select sha256(convert_to(
+        format('%s|%s|%s|%s|%s|%s|%s|%s', p_event_id, extract(epoch from p_at), p_account_id, p_kind, p_order_id, p_instrument_id, p_mark, p_detail),
+        'UTF8'))
 $$;
-comment on function internal.event_digest is 'SHA-256 of an event''s text.';
-
-create or replace function internal.chained_each(p_events journal[], p_marks numeric[]) returns setof journal language sql stable as $$
-    with events as materialized (
-        select e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.detail, p_marks[least(e.n, cardinality(p_marks))] as mark,
-               internal.event_digest((e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.detail, null, null)::public.journal,
-                   p_marks[least(e.n, cardinality(p_marks))]) as digest
-        from unnest(p_events) with ordinality as e (event_id, at, account_id, kind, order_id, instrument_id, detail, mark, hash, n)
-    ),
-    links as (
-        select max(e.event_id) as event_id,
-               sha256(coalesce(case
-                   when e.account_id is not null then (
-                       select j.hash from public.journal j
-                       where j.account_id = e.account_id and j.hash is not null
-                       order by j.event_id desc limit 1)
-                   else (
-                       select j.hash from public.journal j
-                       where j.instrument_id = min(e.instrument_id) and j.account_id is null and j.hash is not null
-                       order by j.event_id desc limit 1)
-               end, '') || string_agg(e.digest, '' order by e.event_id)) as hash
-        from events e
-        group by e.account_id
-    )
-    select e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.detail, e.mark, l.hash
-    from events e
-    left join links l on l.event_id = e.event_id
-$$;
-comment on function internal.chained_each is
-    'Events as the journal takes them, with the marks of their instruments (the last one for all that follow) and their links. The accounts are locked, and nothing of this statement is written yet.';
+comment on function internal.event_digest is 'SHA-256 of internal.event_text.';
 
 create or replace function internal.chained(p_events journal[], p_mark numeric) returns setof journal language sql stable as $$
-    select * from internal.chained_each(p_events, array[p_mark])
+    select c.event_id, c.at, c.account_id, c.kind, c.order_id, c.instrument_id, c.detail, p_mark,
+           case when c.is_last then sha256(coalesce((
+               select j.hash from public.journal j
+               where j.account_id = c.account_id and j.hash is not null
+               order by j.event_id desc
+               limit 1), '') || c.digests) end
+    from (
+        select e.*, string_agg(internal.event_digest(e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, p_mark, e.detail), '') over w as digests, lead(e.event_id) over w is null as is_last
+        from unnest(p_events) e
+        window w as (partition by e.account_id order by e.event_id)
+    ) c
 $$;
-comment on function internal.chained is 'Events with one mark for all of them.';
+comment on function internal.chained is
+    'Events as the journal takes them, with the mark of their instrument and their links. The accounts are locked, and nothing of this statement is written yet.';
+
+create or replace function internal.chained_each(p_events journal[], p_marks numeric[]) returns setof journal language sql stable as $$
+    select c.event_id, c.at, c.account_id, c.kind, c.order_id, c.instrument_id, c.detail, c.mark,
+           case when c.is_last then sha256(coalesce((
+               select j.hash from public.journal j
+               where j.account_id = c.account_id and j.hash is not null
+               order by j.event_id desc
+               limit 1), '') || c.digests) end
+    from (
+        select e.*, string_agg(internal.event_digest(e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.mark, e.detail), '') over w as digests,
+               lead(e.event_id) over w is null as is_last
+        from (
+            select u.event_id, u.at, u.account_id, u.kind, u.order_id, u.instrument_id, u.detail, p_marks[u.n] as mark
+            from unnest(p_events) with ordinality as u (event_id, at, account_id, kind, order_id, instrument_id, detail, mark, hash, n)
+        ) e
+        window w as (partition by e.account_id order by e.event_id)
+    ) c
+$$;
+comment on function internal.chained_each is 'As internal.chained, where each event has a mark of its own.';
 
 create or replace function internal.mark(p_market internal.market) returns numeric language sql immutable as $$
     select coalesce((p_market.bid_price + p_market.ask_price) / 2, p_market.last_price)
 $$;
 comment on function internal.mark is 'The mark of an instrument as the request sees it (rule 20); null where nothing of it is known.';
+
+create or replace function internal.tell_market(p_market internal.market) returns void
+language plpgsql as $$
+declare
+    v_event public.journal;
+begin
+    v_event := (nextval('public.journal_event_id_seq'), p_market.updated_at, null, 'quoted', null, p_market.instrument_id,
+        jsonb_strip_nulls(jsonb_build_object('bid', p_market.bid_price, 'ask', p_market.ask_price, 'last', p_market.last_price)),
+        internal.mark(p_market), null);
+    v_event.hash := sha256(coalesce((
+        select j.hash from public.journal j
+        where j.instrument_id = p_market.instrument_id and j.account_id is null and j.hash is not null
+        order by j.event_id desc
+        limit 1), '') || internal.event_digest(v_event.event_id, v_event.at, v_event.account_id, v_event.kind, v_event.order_id, v_event.instrument_id, v_event.mark, v_event.detail));
+    insert into public.journal select v_event.*;
+end;
+$$;
+comment on function internal.tell_market is
+    'Writes the event of a market, whose lock is held, that says what the request under way has come to: for requests that wrote their own events before they knew.';
 
 -- The account itself: what it was opened as, and what became of its terms. Not on the way of any order.
 

@@ -21,13 +21,6 @@ begin
         having count(*) > 0
         on conflict (time, instrument_id) do update
         set high = greatest(m.high, excluded.high), low = least(m.low, excluded.low), close = excluded.close, volume = m.volume + excluded.volume
-    ),
-    -- The events of the request may have been written before its outcome was known: the journal's last word on the mark is this one.
-    told as (
-        insert into public.journal
-        select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, null, 'quoted', null, p_after.instrument_id,
-            jsonb_strip_nulls(jsonb_build_object('bid', p_after.bid_price, 'ask', p_after.ask_price, 'last', p_after.last_price)),
-            null, null)::public.journal], internal.mark(p_after))
     )
     update internal.books b
     set bid_price = p_after.bid_price, bid_size = p_after.bid_size, ask_price = p_after.ask_price, ask_size = p_after.ask_size,
@@ -38,6 +31,7 @@ begin
         previous_close = case when v_last is not null and b.session_date < v_at::date then p_before.last_price else b.previous_close end,
         version = b.version + 1, updated_at = greatest(b.updated_at, v_at)
     where b.instrument_id = p_after.instrument_id;
+    perform internal.tell_market(p_after);
 end;
 $$;
 comment on function internal.publish is

@@ -96,16 +96,25 @@ begin
         from top t
         where b.instrument_id = p_order.instrument_id
     )
-    insert into public.journal
-    select c.*
-    from numbers n
-    cross join top t
-    cross join lateral internal.chained(array[(n.event_id, v_at, p_order.account_id, 'accepted', n.order_id, p_order.instrument_id,
-        jsonb_strip_nulls(jsonb_build_object(
-            'client_order_id', p_order.client_order_id, 'order_type', p_order.order_type, 'side', p_order.side, 'quantity', p_order.quantity,
-            'price', p_order.price, 'time_in_force', p_order.time_in_force, 'post_only', p_order.post_only, 'self_trade', p_order.self_trade,
-            'status', 'open', 'filled_quantity', 0, 'reserved', v_need, 'priority', n.priority)), null, null)::public.journal],
-        coalesce((t.bid_price + t.ask_price) / 2, p_market.last_price)) c
+    insert into public.journal (event_id, at, account_id, kind, order_id, instrument_id, detail, mark, hash)
+    select e.event_id, v_at, p_order.account_id, 'accepted', e.order_id, p_order.instrument_id, e.detail, e.mark, sha256(coalesce((
+               select l.hash from public.journal l
+               where l.account_id = p_order.account_id and l.hash is not null
+               order by l.event_id desc
+               limit 1), '')
+               || internal.event_digest(e.event_id, v_at, p_order.account_id, 'accepted', e.order_id, p_order.instrument_id, e.mark, e.detail))
+    from (
+        select n.event_id, n.order_id, coalesce((t.bid_price + t.ask_price) / 2, p_market.last_price) as mark,
+               jsonb_strip_nulls(jsonb_build_object(
+                   'client_order_id', p_order.client_order_id, 'order_type', p_order.order_type, 'side', p_order.side,
+                   'quantity', p_order.quantity, 'price', p_order.price, 'time_in_force', p_order.time_in_force,
+                   'post_only', p_order.post_only, 'self_trade', p_order.self_trade, 'status', 'open', 'filled_quantity', 0,
+                   'reserved', v_need, 'priority', n.priority)) as detail
+        from numbers n
+        cross join top t
+        -- Made once, and said twice: in the row and in its link.
+        offset 0
+    ) e
     returning order_id into v_order_id;
     return v_order_id;
 end;

@@ -153,10 +153,19 @@ begin
             version = b.version + 1, updated_at = v_after.updated_at
         where b.instrument_id = v_order.instrument_id
     )
-    insert into public.journal
-    select * from internal.chained(array[(nextval('public.journal_event_id_seq'), v_after.updated_at, v_order.account_id, 'cancelled', p_order_id,
-        v_order.instrument_id, jsonb_build_object('reason', 'cancelled on request', 'filled_quantity', v_order.filled_quantity),
-        null, null)::public.journal], internal.mark(v_after));
+    insert into public.journal (event_id, at, account_id, kind, order_id, instrument_id, detail, mark, hash)
+    select e.event_id, v_after.updated_at, v_order.account_id, 'cancelled', p_order_id, v_order.instrument_id, e.detail, e.mark, sha256(coalesce((
+               select l.hash from public.journal l
+               where l.account_id = v_order.account_id and l.hash is not null
+               order by l.event_id desc
+               limit 1), '')
+               || internal.event_digest(e.event_id, v_after.updated_at, v_order.account_id, 'cancelled', p_order_id, v_order.instrument_id,
+                   e.mark, e.detail))
+    from (
+        select nextval('public.journal_event_id_seq') as event_id, internal.mark(v_after) as mark,
+               jsonb_build_object('reason', 'cancelled on request', 'filled_quantity', v_order.filled_quantity) as detail
+        offset 0
+    ) e;
     return true;
 end;
 $$;

@@ -10,7 +10,7 @@ create or replace function internal.order_change(p_kind text, p_at timestamp, p_
 language sql immutable as $$
     select case p_kind
         when 'filled' then jsonb_build_object('filled_quantity', p_detail -> 'filled_quantity', 'reserved', p_detail -> 'reserved')
-        when 'accepted' then p_detail || jsonb_build_object('instrument_id', p_instrument_id, 'created_at', p_at)
+        when 'accepted' then jsonb_build_object('instrument_id', p_instrument_id, 'created_at', p_at) || p_detail
         -- Its quantity is what was left of the order, not the order's.
         when 'rested' then jsonb_build_object('status', 'open', 'reserved', p_detail -> 'reserved', 'priority', p_detail -> 'priority')
         when 'replaced' then p_detail

@@ -3,11 +3,11 @@
 create or replace function internal.audit_chain(p_account_id bigint, p_instrument_id bigint default null)
 returns table (difference text, subject text, detail jsonb) language sql stable as $$
     with events as (
-        select j.event_id, j.hash, internal.event_digest(j, j.mark) as digest
+        select j.event_id, j.hash, internal.event_digest(j.event_id, j.at, j.account_id, j.kind, j.order_id, j.instrument_id, j.mark, j.detail) as digest
         from public.journal j
         where p_account_id is not null and j.account_id = p_account_id
         union all
-        select j.event_id, j.hash, internal.event_digest(j, j.mark)
+        select j.event_id, j.hash, internal.event_digest(j.event_id, j.at, j.account_id, j.kind, j.order_id, j.instrument_id, j.mark, j.detail)
         from public.journal j
         where p_account_id is null and j.account_id is null and j.instrument_id = p_instrument_id
     ),
@@ -316,7 +316,7 @@ begin
         v_to := coalesce(internal.last_event(p_account_id, null, p_to), 0);
     end if;
     return query
-        select j.event_id, internal.event_text(j, j.mark), j.hash
+        select j.event_id, internal.event_text(j.event_id, j.at, j.account_id, j.kind, j.order_id, j.instrument_id, j.mark, j.detail), j.hash
         from public.journal j
         where j.account_id = p_account_id and j.event_id > coalesce(v_after, 0) and j.event_id <= v_to
         order by j.event_id
