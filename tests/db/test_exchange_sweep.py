@@ -111,6 +111,7 @@ UNHELD = {
     "quoted: bid": _QUOTED,
     "quoted: ask": _QUOTED,
     "quoted: last": _QUOTED,
+    "accepted: created_at": "when a row was inserted that waited to be accepted: the chain holds it",
     "accepted: quantity": _LATER,
     "accepted: price": _LATER,
     "accepted: stop_price": _LATER,

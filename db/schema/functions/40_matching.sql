@@ -464,9 +464,12 @@ begin
                     end;
                     v_reserved[v_at] := v_reserved[v_at] - v_before + v_maker.reserved;
                 end if;
-                v_maker.updated_at := v_now;
-                v_makers[v_met] := v_maker;
-                v_changed := v_changed || v_maker;
+                -- One that was met and could not be paid for is as it was.
+                if v_fill > 0 or v_ends is not null or v_at = v_me then
+                    v_maker.updated_at := v_now;
+                    v_makers[v_met] := v_maker;
+                    v_changed := v_changed || v_maker;
+                end if;
                 if v_fill > 0 then
                     v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'filled', v_maker.order_id,
                         v_maker.instrument_id, internal.fill_detail(v_trades[cardinality(v_trades) - 1], v_maker, v_balance[v_at],

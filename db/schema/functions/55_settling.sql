@@ -524,11 +524,14 @@ begin
                             else least(v_before, internal.reserve(v_left[v_at], v_maker.price, v_maker_rate[v_who], v_taker_rate[v_who])) end;
                         v_reserved[v_who] := v_reserved[v_who] - v_before + v_maker.reserved;
                     end if;
-                    v_maker.updated_at := v_now;
-                    v_all[v_at] := v_maker;
-                    v_changed[v_k] := true;
-                    if v_at <= v_existing then
-                        v_touched[v_at] := true;
+                    -- One that was met and could not be paid for is as it was.
+                    if v_fill > 0 or v_ends is not null or v_who = v_me then
+                        v_maker.updated_at := v_now;
+                        v_all[v_at] := v_maker;
+                        v_changed[v_k] := true;
+                        if v_at <= v_existing then
+                            v_touched[v_at] := true;
+                        end if;
                     end if;
                     if v_fill > 0 then
                         v_events := v_events || (nextval('public.journal_event_id_seq'), v_now, v_maker.account_id, 'filled', v_maker.order_id,

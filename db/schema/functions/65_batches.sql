@@ -279,7 +279,9 @@ begin
         exception when sqlstate 'PS001' or sqlstate 'PS002' then
             -- There is nobody to tell but the row itself.
             v_at := clock_timestamp() at time zone 'UTC';
-            update public.orders o set status = 'rejected', reason = sqlerrm, updated_at = v_at where o.order_id = v_order.order_id;
+            update public.orders o
+            set status = 'rejected', reason = sqlerrm, updated_at = v_at, filled_quantity = 0, reserved = 0
+            where o.order_id = v_order.order_id;
             insert into public.journal
             select c.*
             from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, v_order.account_id, 'rejected', v_order.order_id,
