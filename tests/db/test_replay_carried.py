@@ -1,4 +1,4 @@
-"""The past after it was carried somewhere: out of a backup, and over from a version without chain and marks."""
+"""The past after it was carried: out of a backup, and over from a version without chain and marks."""
 
 from __future__ import annotations
 
