@@ -26,6 +26,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON for pro
 class _Replay(click.Group):
     """`trade replay ACCOUNT …` is `trade replay show ACCOUNT …`."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in super().list_commands(ctx) if name != "show"]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words = [word for word in args if not word.startswith("-")]
         if words and words[0] not in self.commands:
@@ -42,7 +45,7 @@ def replay() -> None:
     """
 
 
-@replay.command(hidden=True)
+@replay.command()
 @click.argument("account")
 @click.option("--at", type=Moment(), help="The moment.  [default: now]")
 @click.option("--event", "event_id", type=int, metavar="ID", help="After this event instead.")

@@ -72,6 +72,19 @@ INTERFACE = {
         "p_instrument_id bigint, p_limit integer DEFAULT 50, p_before bigint DEFAULT NULL::bigint",
         "TABLE(print_id bigint, executed_at timestamp without time zone, side character varying, quantity numeric, price numeric)",
     ),
+    "account_state": (
+        "p_account_id bigint, p_at timestamp without time zone DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'::text), "
+        "p_event_id bigint DEFAULT NULL::bigint",
+        "jsonb",
+    ),
+    "account_events": (
+        "p_account_id bigint, p_from timestamp without time zone DEFAULT NULL::timestamp without time zone, "
+        "p_to timestamp without time zone DEFAULT NULL::timestamp without time zone, p_kinds text[] DEFAULT NULL::text[], "
+        "p_instrument_id bigint DEFAULT NULL::bigint, p_order_id bigint DEFAULT NULL::bigint, "
+        "p_after bigint DEFAULT NULL::bigint, p_limit bigint DEFAULT NULL::bigint",
+        "TABLE(event_id bigint, at timestamp without time zone, kind character varying, order_id bigint, "
+        "instrument_id bigint, detail jsonb)",
+    ),
     "verify_ledger": (
         "p_account_id bigint DEFAULT NULL::bigint",
         "TABLE(invariant text, subject text, detail jsonb)",

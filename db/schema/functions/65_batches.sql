@@ -278,10 +278,12 @@ begin
                 v_order.time_in_force, v_order.post_only, v_order.self_trade, v_market.tick_size, v_market.lot_size);
         exception when sqlstate 'PS001' or sqlstate 'PS002' then
             -- There is nobody to tell but the row itself.
-            v_at := clock_timestamp() at time zone 'UTC';
+            v_at := greatest(clock_timestamp() at time zone 'UTC',
+                (select a.updated_at from public.accounts a where a.account_id = v_order.account_id));
             update public.orders o
             set status = 'rejected', reason = sqlerrm, updated_at = v_at, filled_quantity = 0, reserved = 0
             where o.order_id = v_order.order_id;
+            update public.accounts a set updated_at = v_at where a.account_id = v_order.account_id;
             insert into public.journal
             select c.*
             from internal.chained(array[(nextval('public.journal_event_id_seq'), v_at, v_order.account_id, 'rejected', v_order.order_id,
