@@ -69,14 +69,16 @@ async def run(
     db: Database,
     account_id: int | None = None,
     *,
+    rebuild: bool = False,
     earlier: list[Link] | None = None,
     stop: asyncio.Event | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Audit one account, or all of them and the markets.
 
-    `earlier` are links of a report before: whoever has the owner's rights can change the journal and make
-    its chain anew, but not one that was noted elsewhere. `stop` ends it between two parts. Raises
+    With `rebuild` every checkpoint is built anew from the one before and compared; otherwise only its seal
+    is looked at. `earlier` are links of a report before: whoever has the owner's rights can change the journal
+    and make its chain anew, but not one that was noted elsewhere. `stop` ends it between two parts. Raises
     RequestError for an unknown account.
     """
     report = Report()
@@ -84,7 +86,7 @@ async def run(
     rows = await db.fetch("select account_id, event_id, events, hash from journal_links($1)", account_id)
     report.links = [Link(row["account_id"], row["event_id"], row["hash"].hex()) for row in rows]
     report.differences += await _against(db, earlier or [], account_id)
-    jobs = await _jobs(db, account_id, {row["account_id"]: row["events"] for row in rows})
+    jobs = await _jobs(db, account_id, rebuild, {row["account_id"]: row["events"] for row in rows})
     total, done = sum(job.events for job in jobs), 0
     # The longest first, so that none is left over at the end.
     waiting = sorted(jobs, key=lambda job: job.events)
@@ -121,7 +123,7 @@ async def run(
     return report
 
 
-async def _jobs(db: Database, account_id: int | None, events: dict[int, int]) -> list[_Job]:
+async def _jobs(db: Database, account_id: int | None, rebuild: bool, events: dict[int, int]) -> list[_Job]:
     accounts = await db.fetch("select account_id, account_number from audited_accounts($1)", account_id)
     jobs = [
         _Job(
@@ -131,15 +133,15 @@ async def _jobs(db: Database, account_id: int | None, events: dict[int, int]) ->
             events.get(row["account_id"], 0),
         )
         for row in accounts
-        for part in ("journal", "checkpoints")
+        for part in ("journal", "checkpoints")[: 1 + rebuild]
     ]
     if account_id is None:
         instruments = await db.fetch("select instrument_id, symbol from instruments order by instrument_id")
         jobs += [
             _Job(
                 f"market {row['symbol']}",
-                "select * from audit_journal(p_instrument_id => $1)",
-                (row["instrument_id"],),
+                "select * from audit_journal(p_instrument_id => $1, p_part => $2)",
+                (row["instrument_id"], None if rebuild else "journal"),
                 0,
             )
             for row in instruments

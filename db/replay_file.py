@@ -8,6 +8,7 @@ by rules of its own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -65,25 +66,38 @@ async def export(
             "from", start, "nothing happened to the account from then on", "Choose another time."
         )
     before = await journal.previous_event(db, account_id, page[0]["event_id"])
+    with _new_file(path) as file:
+        sealed = _Sealed(file)
+        await _header(db, account_id, before, sealed)
+        count, link = 0, None
+        while page:
+            for row in page:
+                link = row["link"].hex() if row["link"] is not None else link
+                sealed.write({"event": row["event"], "link": row["link"] and row["link"].hex()})
+            count += len(page)
+            last = page[-1]["event_id"]
+            page = await _page(db, account_id, bounds, last) if len(page) == PAGE else []
+        sealed.write({"state_after": await _state(db, account_id, last)})
+        sealed.close()
+    return Exported(count, link)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    """The file to write; where that fails half-way, there is none."""
+    begun = False
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
-            sealed = _Sealed(file)
-            await _header(db, account_id, before, sealed)
-            count, link = 0, None
-            while page:
-                for row in page:
-                    link = row["link"].hex() if row["link"] is not None else link
-                    sealed.write({"event": row["event"], "link": row["link"] and row["link"].hex()})
-                count += len(page)
-                last = page[-1]["event_id"]
-                page = await _page(db, account_id, bounds, last) if len(page) == PAGE else []
-            sealed.write({"state_after": await _state(db, account_id, last)})
-            sealed.close()
-    except OSError as error:
-        raise RequestError(
-            "file", path, f"cannot be written ({error.strerror})", "Name a new file in a folder of yours."
-        ) from error
-    return Exported(count, link)
+            begun = True
+            yield file
+    except BaseException as error:
+        if begun:
+            path.unlink()
+        if isinstance(error, OSError):
+            raise RequestError(
+                "file", path, f"cannot be written ({error.strerror})", "Name a new file in a folder of yours."
+            ) from error
+        raise
 
 
 class _Sealed:
@@ -153,11 +167,11 @@ def check(path: Path) -> Checked:
                 if number == 0 and document.get("pitside_replay") != FORMAT:
                     raise ValueError("it is no replay of this format")
                 checking.take(document, line)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        return checking.finish()
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, ArithmeticError) as error:
         raise RequestError(
             "file", path, f"cannot be read as a replay ({error})", "Name a file of trade replay export."
         ) from error
-    return checking.finish()
 
 
 class _Checking:

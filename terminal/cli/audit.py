@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="The report, with each account's last link, as JSON for programs."
 )
 @click.option(
+    "--checkpoints", is_flag=True, help="Build each checkpoint anew too, instead of looking at its seal only."
+)
+@click.option(
     "--against",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="An earlier report (--json): the links that it names must be there still.",
 )
 @click.pass_obj
-def audit(invocation: Invocation, account: str | None, as_json: bool, against: Path | None) -> None:
+def audit(
+    invocation: Invocation, account: str | None, as_json: bool, checkpoints: bool, against: Path | None
+) -> None:
     """Rebuild every account, or one, from the journal, and compare.
 
     Checks too that no event was changed, removed or slipped in. Exit status 1 where anything is different. A
@@ -60,6 +65,7 @@ def audit(invocation: Invocation, account: str | None, as_json: bool, against: P
             return await auditing.run(
                 database,
                 account_id,
+                rebuild=checkpoints,
                 earlier=earlier,
                 stop=stop,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),

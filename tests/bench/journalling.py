@@ -14,6 +14,8 @@ _EVENTS = re.compile(r"(insert into public\.journal.*?)(\n    returning|;|\n    
 _SILENT = """
 create or replace function internal.chained(p_events journal[], p_mark numeric) returns setof journal
 language sql stable as $$ select e.* from unnest(p_events) e where false $$;
+create or replace function internal.chained_each(p_events journal[], p_marks numeric[]) returns setof journal
+language sql stable as $$ select e.* from unnest(p_events) e where false $$;
 create or replace function internal.tell_market(p_market internal.market) returns void
 language plpgsql as $$ begin end; $$"""
 

@@ -95,7 +95,7 @@ class Audit:
     reference = "events/s wanted"
     target = 1.0
     at_most = False
-    about = "chain, tables and checkpoints of an account with a million events (a few thousand when quick)"
+    about = "chain, tables and checkpoints' seals of an account with a million events (quick: a few thousand)"
 
     async def round(self, stage: Stage, *, reference_first: bool) -> Round:
         """Measure once. Raises LedgerError where the audit finds anything."""

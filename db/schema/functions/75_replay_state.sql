@@ -134,6 +134,12 @@ language sql stable as $$
 $$;
 comment on function internal.mark_at is 'The mark of an instrument at a time, as the journal has it (rule 20); null before anything was known of it.';
 
+create or replace function internal.checkpoint_seal(p_of text, p_id bigint, p_event_id bigint, p_state jsonb) returns bytea
+language sql stable as $$
+    select sha256(convert_to(format('%s|%s|%s|%s', p_of, p_id, p_event_id, p_state), 'UTF8'))
+$$;
+comment on function internal.checkpoint_seal is 'SHA-256 of a checkpoint: account or book, whose, after which event, and its state.';
+
 create or replace function internal.extend_checkpoints(p_account_id bigint, p_to bigint) returns integer
 language plpgsql as $$
 declare
@@ -167,8 +173,8 @@ begin
         v_state := internal.account_fold(p_account_id, v_state, v_event, v_next);
         v_event := v_next;
         v_events := v_events + v_every;
-        insert into internal.account_checkpoints (account_id, event_id, events, at, state)
-        values (p_account_id, v_event, v_events, v_at, v_state)
+        insert into internal.account_checkpoints (account_id, event_id, events, at, state, seal)
+        values (p_account_id, v_event, v_events, v_at, v_state, internal.checkpoint_seal('account', p_account_id, v_event, v_state))
         on conflict do nothing;
         v_made := v_made + 1;
     end loop;

@@ -51,7 +51,9 @@ begin
         exit when not found;
         v_state := internal.book_fold(p_instrument_id, v_state, v_event, v_next);
         v_event := v_next;
-        insert into internal.book_checkpoints (instrument_id, event_id, state) values (p_instrument_id, v_event, v_state) on conflict do nothing;
+        insert into internal.book_checkpoints (instrument_id, event_id, state, seal)
+        values (p_instrument_id, v_event, v_state, internal.checkpoint_seal('book', p_instrument_id, v_event, v_state))
+        on conflict do nothing;
         v_made := v_made + 1;
     end loop;
     return v_made;

@@ -156,6 +156,11 @@ returns table (difference text, subject text, detail jsonb) language sql stable 
     )
     select * from internal.audit_chain(p_account_id)
     union all
+    select 'a checkpoint is not as it was written', 'event ' || c.event_id,
+           jsonb_build_object('repair', 'select rebuild_checkpoints(' || p_account_id || ')')
+    from internal.account_checkpoints c
+    where c.account_id = p_account_id and c.seal <> internal.checkpoint_seal('account', c.account_id, c.event_id, c.state)
+    union all
     select * from account
     union all
     select * from orders
@@ -183,7 +188,8 @@ returns table (difference text, subject text, detail jsonb) language sql stable 
 $$;
 comment on function internal.audit_checkpoints is 'Checkpoints of an account that do not follow from the one before them.';
 
-create or replace function internal.audit_market(p_instrument_id bigint)
+drop function if exists internal.audit_market(bigint);
+create or replace function internal.audit_market(p_instrument_id bigint, p_rebuild boolean)
 returns table (difference text, subject text, detail jsonb) language plpgsql stable as $$
 declare
     v_event constant bigint := internal.last_event(null, p_instrument_id, 'infinity');
@@ -200,6 +206,13 @@ begin
                jsonb_build_object('journal', v_mark, 'stored', coalesce((b.bid_price + b.ask_price) / 2, b.last_price))
         from internal.books b
         where b.instrument_id = p_instrument_id and v_mark is distinct from coalesce((b.bid_price + b.ask_price) / 2, b.last_price);
+    return query
+        select 'a checkpoint of a book is not as it was written', 'event ' || c.event_id, jsonb_build_object('repair', 'select rebuild_checkpoints()')
+        from internal.book_checkpoints c
+        where c.instrument_id = p_instrument_id and c.seal <> internal.checkpoint_seal('book', c.instrument_id, c.event_id, c.state);
+    if not p_rebuild then
+        return;
+    end if;
     return query
         select 'a checkpoint of a book is not what the journal comes to', 'event ' || c.event_id,
                jsonb_build_object('repair', 'select rebuild_checkpoints()')
@@ -236,7 +249,7 @@ begin
             return query select * from internal.audit_checkpoints(p_account_id);
         end if;
     elsif p_instrument_id is not null then
-        return query select * from internal.audit_market(p_instrument_id);
+        return query select * from internal.audit_market(p_instrument_id, p_part is distinct from 'journal');
     else
         for v_id in
             select a.account_id from public.accounts a
@@ -245,16 +258,18 @@ begin
             order by 1
         loop
             return query select * from internal.audit_account(v_id);
-            return query select * from internal.audit_checkpoints(v_id);
+            if p_part is distinct from 'journal' then
+                return query select * from internal.audit_checkpoints(v_id);
+            end if;
         end loop;
         for v_id in select i.instrument_id from public.instruments i order by i.instrument_id loop
-            return query select * from internal.audit_market(v_id);
+            return query select * from internal.audit_market(v_id, p_part is distinct from 'journal');
         end loop;
     end if;
 end;
 $$;
 comment on function audit_journal is
-    'What is wrong with the journal, or with the tables by it: of an account (of one part, where asked), of an instrument''s market, or of everything. Empty where all is right.';
+    'What is wrong with the journal, or with the tables by it: of an account, of an instrument''s market, or of everything. Empty where all is right. p_part: journal (the chain, the tables, the seals of checkpoints), checkpoints (each built anew from the one before), or both.';
 
 create or replace function audited_accounts(p_account_id bigint default null) returns table (account_id bigint, account_number varchar)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

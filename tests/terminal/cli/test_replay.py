@@ -188,7 +188,9 @@ def test_an_export_is_checked_elsewhere(world: World, tmp_path: Path) -> None:
     )
     changed.write_text(whole.read_text()[:-200])
     assert CliRunner().invoke(main, ["replay", "check", str(changed)]).exit_code == 1
-    for nothing in (tmp_path / "none", Path(__file__)):
+    torn = tmp_path / "torn.replay"
+    torn.write_text(whole.read_text().replace('"balance": "9600.00"', '"balance": "much"'))
+    for nothing in (tmp_path / "none", Path(__file__), torn):
         result = CliRunner().invoke(main, ["replay", "check", str(nothing)])
         assert (result.exit_code, "Name a file of trade replay export" in result.stderr) == (1, True)
 
