@@ -223,7 +223,7 @@ class PythonVenue:
             )
             for trade, filled_quantity, left in (
                 (writes.trades[-2], filled, reserved),
-                (writes.trades[-1], taker.filled, taker.reserved),
+                (writes.trades[-1], taker.filled, taker.reserved if taker.remaining else ZERO),
             ):
                 account, position = accounts[trade.account_id], positions[trade.account_id]
                 detail = {

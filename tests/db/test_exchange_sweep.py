@@ -111,7 +111,10 @@ UNHELD = {
     "quoted: bid": _QUOTED,
     "quoted: ask": _QUOTED,
     "quoted: last": _QUOTED,
-    "accepted: created_at": "when a row was inserted that waited to be accepted: the chain holds it",
+    **{
+        f"{kind}: created_at": "when a row was inserted that waited to be accepted: the chain holds it"
+        for kind in ("accepted", "replaced", "resized", "trailed")
+    },
     "accepted: quantity": _LATER,
     "accepted: price": _LATER,
     "accepted: stop_price": _LATER,

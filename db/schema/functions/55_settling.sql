@@ -54,6 +54,7 @@ declare
     v_open_value numeric[];
     v_holdings_of integer[];
     v_fees numeric[];
+    v_told_at timestamp[];
     -- The positions, and what of them is for sale.
     v_holder bigint[];
     v_held_in bigint[];
@@ -226,6 +227,7 @@ begin
     -- An array that grows from the middle would begin there: those that are read side by side are as long as their likes from the start.
     v_traded_in := array_fill(null::integer, array[cardinality(v_holder)]);
     v_opened_at := array_fill(null::timestamp, array[cardinality(v_holder)]);
+    v_told_at := array_fill(null::timestamp, array[cardinality(v_ids)]);
     v_behind := array(select case when n % 2 = 1 then -p else p end from unnest(p_stand.next_prices) with ordinality as u (p, n) order by n);
     select array_agg(m.last_price order by m.k), array_agg(m.buy_stop order by m.k), array_agg(m.sell_stop order by m.k),
            array_agg(false), array_agg(false), greatest(v_now, max(m.updated_at)),
@@ -245,6 +247,7 @@ begin
         loop
             v_order := v_all[v_index];
             v_step := v_step + 1;
+            v_told_at[v_owner[v_index]] := v_now;
             v_k := array_position(v_instruments, v_order.instrument_id);
             v_market := p_stand.markets[v_k];
             v_me := v_owner[v_index];
@@ -528,6 +531,7 @@ begin
                     if v_fill > 0 or v_ends is not null or v_who = v_me then
                         v_maker.updated_at := v_now;
                         v_all[v_at] := v_maker;
+                        v_told_at[v_who] := v_now;
                         v_changed[v_k] := true;
                         if v_at <= v_existing then
                             v_touched[v_at] := true;
@@ -712,12 +716,11 @@ begin
         where not h.opened
     ),
     accounts as (
+        -- Everyone of whom the journal tells, as of then.
         update public.accounts a
-        set balance = h.balance, reserved = h.reserved, commissions = a.commissions + h.fees, updated_at = v_now
-        from unnest(v_ids, v_balance, v_reserved, v_fees) as h (account_id, balance, reserved, fees)
-        where a.account_id = h.account_id
-            and ((a.balance, a.reserved) is distinct from (h.balance, h.reserved) or h.fees > 0
-                or h.account_id = any (p_stand.requesters))
+        set balance = h.balance, reserved = h.reserved, commissions = a.commissions + h.fees, updated_at = h.told_at
+        from unnest(v_ids, v_balance, v_reserved, v_fees, v_told_at) as h (account_id, balance, reserved, fees, told_at)
+        where a.account_id = h.account_id and h.told_at is not null
     ),
     ledger as (
         insert into public.transactions select * from unnest(v_transactions)
