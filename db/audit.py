@@ -133,7 +133,7 @@ async def _jobs(db: Database, account_id: int | None, rebuild: bool, events: dic
             events.get(row["account_id"], 0),
         )
         for row in accounts
-        for part in ("journal", "checkpoints")[: 1 + rebuild]
+        for part in ("chain", "tables", "checkpoints")[: 2 + rebuild]
     ]
     if account_id is None:
         instruments = await db.fetch("select instrument_id, symbol from instruments order by instrument_id")
@@ -141,7 +141,7 @@ async def _jobs(db: Database, account_id: int | None, rebuild: bool, events: dic
             _Job(
                 f"market {row['symbol']}",
                 "select * from audit_journal(p_instrument_id => $1, p_part => $2)",
-                (row["instrument_id"], None if rebuild else "journal"),
+                (row["instrument_id"], None if rebuild else "chain"),
                 0,
             )
             for row in instruments

@@ -154,13 +154,6 @@ returns table (difference text, subject text, detail jsonb) language sql stable 
         left join last l on true
         where (a.updated_at <= l.at) is not true
     )
-    select * from internal.audit_chain(p_account_id)
-    union all
-    select 'a checkpoint is not as it was written', 'event ' || c.event_id,
-           jsonb_build_object('repair', 'select rebuild_checkpoints(' || p_account_id || ')')
-    from internal.account_checkpoints c
-    where c.account_id = p_account_id and c.seal <> internal.checkpoint_seal('account', c.account_id, c.event_id, c.state)
-    union all
     select * from account
     union all
     select * from orders
@@ -171,7 +164,17 @@ returns table (difference text, subject text, detail jsonb) language sql stable 
     union all
     select * from positions
 $$;
-comment on function internal.audit_account is 'Where an account''s journal is not whole, or its tables are not what the journal comes to.';
+comment on function internal.audit_account is 'Where an account''s tables are not what its journal comes to.';
+
+create or replace function internal.audit_seals(p_account_id bigint)
+returns table (difference text, subject text, detail jsonb) language sql stable as $$
+    select 'a checkpoint is not as it was written', 'event ' || c.event_id,
+           jsonb_build_object('repair', 'select rebuild_checkpoints(' || p_account_id || ')')
+    from internal.account_checkpoints c
+    where c.account_id = p_account_id and c.seal <> internal.checkpoint_seal('account', c.account_id, c.event_id, c.state)
+    order by c.event_id
+$$;
+comment on function internal.audit_seals is 'Checkpoints of an account that somebody changed.';
 
 create or replace function internal.audit_checkpoints(p_account_id bigint)
 returns table (difference text, subject text, detail jsonb) language sql stable as $$
@@ -228,6 +231,23 @@ end;
 $$;
 comment on function internal.audit_market is 'Where a market''s own events are not whole, or its mark is not what the journal says last.';
 
+create or replace function internal.audit_parts(p_account_id bigint, p_part text)
+returns table (difference text, subject text, detail jsonb) language plpgsql volatile as $$
+begin
+    if coalesce(p_part, 'chain') = 'chain' then
+        return query select * from internal.audit_chain(p_account_id);
+        return query select * from internal.audit_seals(p_account_id);
+    end if;
+    if coalesce(p_part, 'tables') = 'tables' then
+        return query select * from internal.audit_account(p_account_id);
+    end if;
+    if coalesce(p_part, 'checkpoints') = 'checkpoints' then
+        return query select * from internal.audit_checkpoints(p_account_id);
+    end if;
+end;
+$$;
+comment on function internal.audit_parts is 'The audit of an account, or one part of it.';
+
 create or replace function audit_journal(p_account_id bigint default null, p_instrument_id bigint default null, p_part text default null)
 returns table (difference text, subject text, detail jsonb)
 language plpgsql volatile security definer
@@ -238,18 +258,13 @@ as $$
 declare
     v_id bigint;
 begin
-    if p_part not in ('journal', 'checkpoints') then
-        perform internal.refuse('part', p_part, 'is no part of an audit', 'Use journal or checkpoints, or leave it out for both.');
+    if p_part not in ('chain', 'tables', 'checkpoints') then
+        perform internal.refuse('part', p_part, 'is no part of an audit', 'Use chain, tables or checkpoints, or leave it out for all of them.');
     elsif p_account_id is not null then
         perform internal.enter_replay(p_account_id);
-        if p_part is distinct from 'checkpoints' then
-            return query select * from internal.audit_account(p_account_id);
-        end if;
-        if p_part is distinct from 'journal' then
-            return query select * from internal.audit_checkpoints(p_account_id);
-        end if;
+        return query select * from internal.audit_parts(p_account_id, p_part);
     elsif p_instrument_id is not null then
-        return query select * from internal.audit_market(p_instrument_id, p_part is distinct from 'journal');
+        return query select * from internal.audit_market(p_instrument_id, coalesce(p_part, 'checkpoints') = 'checkpoints');
     else
         for v_id in
             select a.account_id from public.accounts a
@@ -257,19 +272,16 @@ begin
             select j.account_id from public.journal j where j.account_id is not null
             order by 1
         loop
-            return query select * from internal.audit_account(v_id);
-            if p_part is distinct from 'journal' then
-                return query select * from internal.audit_checkpoints(v_id);
-            end if;
+            return query select * from internal.audit_parts(v_id, p_part);
         end loop;
         for v_id in select i.instrument_id from public.instruments i order by i.instrument_id loop
-            return query select * from internal.audit_market(v_id, p_part is distinct from 'journal');
+            return query select * from internal.audit_market(v_id, coalesce(p_part, 'checkpoints') = 'checkpoints');
         end loop;
     end if;
 end;
 $$;
 comment on function audit_journal is
-    'What is wrong with the journal, or with the tables by it: of an account, of an instrument''s market, or of everything. Empty where all is right. p_part: journal (the chain, the tables, the seals of checkpoints), checkpoints (each built anew from the one before), or both.';
+    'What is wrong with the journal, or with the tables by it: of an account, of an instrument''s market, or of everything. Empty where all is right. p_part: chain (and the seals of checkpoints), tables, or checkpoints (each built anew from the one before); all of them where it is left out.';
 
 create or replace function audited_accounts(p_account_id bigint default null) returns table (account_id bigint, account_number varchar)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
