@@ -78,8 +78,8 @@ async def run(
 
     With `rebuild` every checkpoint is built anew from the one before and compared; otherwise only its seal
     is looked at. `earlier` are links of a report before: whoever has the owner's rights can change the
-    journal and make its chain anew, but not one that was noted elsewhere. `stop` ends it between two parts. Raises
-    RequestError for an unknown account.
+    journal and make its chain anew, but not one that was noted elsewhere. `stop` ends it between two parts.
+    Raises RequestError for an unknown account.
     """
     report = Report()
     begun = time.monotonic()

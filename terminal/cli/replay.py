@@ -194,7 +194,8 @@ def _state_lines(state: State, utc: bool) -> list[str]:
         )
     lines += [
         f"  {each.symbol:<12} {exact(each.quantity, 0):>14} @ {exact(each.average_price, 2)}"
-        f"  mark {exact(each.mark, 2)}  unrealized {money(each.unrealized_pnl)}  realized {money(each.realized_pnl)}"
+        f"  mark {exact(each.mark, 2)}  unrealized {money(each.unrealized_pnl)}"
+        f"  realized {money(each.realized_pnl)}"
         for each in state.positions
     ]
     for order in state.orders:
