@@ -12,6 +12,7 @@ import click
 
 from terminal.cli import Invocation, reach
 from terminal.cli.moments import Moment, shown
+from terminal.format import exact, money
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -179,29 +180,31 @@ def _state_lines(state: State, utc: bool) -> list[str]:
     lines = [
         f"account {state.account_number} ({state.account_type}, {state.status})"
         f" at {shown(state.at, in_utc=utc)}, {after}",
-        f"  balance {summary.balance:,}  reserved {summary.reserved:,}  available {summary.available:,}"
-        f"  equity {summary.equity:,} {state.currency}",
-        f"  realized {summary.realized_pnl:,}  unrealized {summary.unrealized_pnl:,}"
-        f"  commissions {summary.commissions:,}  transactions {state.transactions:,}",
+        f"  balance {money(summary.balance)}  reserved {money(summary.reserved)}"
+        f"  available {money(summary.available)}  equity {money(summary.equity)} {state.currency}",
+        f"  realized {money(summary.realized_pnl)}  unrealized {money(summary.unrealized_pnl)}"
+        f"  commissions {money(summary.commissions)}  transactions {state.transactions:,}",
     ]
     if summary.initial_margin or state.account_type == "margin":
         call = "  MARGIN CALL" if summary.margin_call else ""
         lines.append(
-            f"  margin {summary.initial_margin:,} initial, {summary.maintenance_margin:,} maintenance"
-            f"  buying power {summary.buying_power:,}{call}"
+            f"  margin {money(summary.initial_margin)} initial,"
+            f" {money(summary.maintenance_margin)} maintenance"
+            f"  buying power {money(summary.buying_power)}{call}"
         )
     lines += [
-        f"  {each.symbol:<12} {each.quantity.normalize():>14,f} @ {each.average_price:,f}"
-        f"  mark {each.mark:,f}  unrealized {each.unrealized_pnl:,}  realized {each.realized_pnl:,}"
+        f"  {each.symbol:<12} {exact(each.quantity, 0):>14} @ {exact(each.average_price, 2)}"
+        f"  mark {exact(each.mark, 2)}  unrealized {money(each.unrealized_pnl)}"
+        f"  realized {money(each.realized_pnl)}"
         for each in state.positions
     ]
     for order in state.orders:
-        price = "" if order.price is None else f" at {order.price.normalize():,f}"
-        stop = "" if order.stop_price is None else f" stop {order.stop_price.normalize():,f}"
+        price = "" if order.price is None else f" at {exact(order.price, 2)}"
+        stop = "" if order.stop_price is None else f" stop {exact(order.stop_price, 2)}"
         lines.append(
-            f"  order {order.order_id}: {order.side} {order.quantity.normalize():,f} {order.symbol}"
+            f"  order {order.order_id}: {order.side} {exact(order.quantity, 0)} {order.symbol}"
             f" {order.order_type}{price}{stop} {order.time_in_force}, {order.status},"
-            f" {order.filled_quantity.normalize():,f} filled"
+            f" {exact(order.filled_quantity, 0)} filled"
         )
     return lines
 
