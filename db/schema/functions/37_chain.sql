@@ -22,12 +22,14 @@ create or replace function internal.event_digest(
 $$;
 comment on function internal.event_digest is 'SHA-256 of internal.event_text.';
 
+-- The link before is looked up by a range of one account, not by equality: then only the index by account has the order that is asked for, and the
+-- planner does not walk the whole journal backwards until it meets an account that has been still for long.
 create or replace function internal.chained(p_events journal[], p_mark numeric) returns setof journal language sql stable as $$
     select c.event_id, c.at, c.account_id, c.kind, c.order_id, c.instrument_id, c.detail, p_mark,
            case when c.is_last then sha256(coalesce((
                select j.hash from public.journal j
-               where j.account_id = c.account_id and j.hash is not null
-               order by j.event_id desc
+               where j.account_id between c.account_id and c.account_id and j.hash is not null
+               order by j.account_id desc, j.event_id desc
                limit 1), '') || c.digests) end
     from (
         select e.*, string_agg(internal.event_digest(e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, p_mark, e.detail), '') over w as digests, lead(e.event_id) over w is null as is_last
@@ -42,8 +44,8 @@ create or replace function internal.chained_each(p_events journal[], p_marks num
     select c.event_id, c.at, c.account_id, c.kind, c.order_id, c.instrument_id, c.detail, c.mark,
            case when c.is_last then sha256(coalesce((
                select j.hash from public.journal j
-               where j.account_id = c.account_id and j.hash is not null
-               order by j.event_id desc
+               where j.account_id between c.account_id and c.account_id and j.hash is not null
+               order by j.account_id desc, j.event_id desc
                limit 1), '') || c.digests) end
     from (
         select e.*, string_agg(internal.event_digest(e.event_id, e.at, e.account_id, e.kind, e.order_id, e.instrument_id, e.mark, e.detail), '') over w as digests,
@@ -72,8 +74,8 @@ begin
         internal.mark(p_market), null);
     v_event.hash := sha256(coalesce((
         select j.hash from public.journal j
-        where j.instrument_id = p_market.instrument_id and j.account_id is null and j.hash is not null
-        order by j.event_id desc
+        where j.instrument_id between p_market.instrument_id and p_market.instrument_id and j.account_id is null and j.hash is not null
+        order by j.instrument_id desc, j.event_id desc
         limit 1), '') || internal.event_digest(v_event.event_id, v_event.at, v_event.account_id, v_event.kind, v_event.order_id, v_event.instrument_id, v_event.mark, v_event.detail));
     insert into public.journal select v_event.*;
 end;

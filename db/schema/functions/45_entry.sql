@@ -99,8 +99,8 @@ begin
     insert into public.journal (event_id, at, account_id, kind, order_id, instrument_id, detail, mark, hash)
     select e.event_id, v_at, p_order.account_id, 'accepted', e.order_id, p_order.instrument_id, e.detail, e.mark, sha256(coalesce((
                select l.hash from public.journal l
-               where l.account_id = p_order.account_id and l.hash is not null
-               order by l.event_id desc
+               where l.account_id between p_order.account_id and p_order.account_id and l.hash is not null -- see 37_chain.sql
+               order by l.account_id desc, l.event_id desc
                limit 1), '')
                || internal.event_digest(e.event_id, v_at, p_order.account_id, 'accepted', e.order_id, p_order.instrument_id, e.mark, e.detail))
     from (

@@ -156,8 +156,8 @@ begin
     insert into public.journal (event_id, at, account_id, kind, order_id, instrument_id, detail, mark, hash)
     select e.event_id, v_after.updated_at, v_order.account_id, 'cancelled', p_order_id, v_order.instrument_id, e.detail, e.mark, sha256(coalesce((
                select l.hash from public.journal l
-               where l.account_id = v_order.account_id and l.hash is not null
-               order by l.event_id desc
+               where l.account_id between v_order.account_id and v_order.account_id and l.hash is not null -- see 37_chain.sql
+               order by l.account_id desc, l.event_id desc
                limit 1), '')
                || internal.event_digest(e.event_id, v_after.updated_at, v_order.account_id, 'cancelled', p_order_id, v_order.instrument_id,
                    e.mark, e.detail))

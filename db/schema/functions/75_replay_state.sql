@@ -96,9 +96,11 @@ declare
 begin
     -- Ids and times of an account's events, and of an instrument's, run the same way (rule 15): the id is found by halves.
     if p_account_id is not null then
-        select j.event_id, j.at into v_found from public.journal j where j.account_id = p_account_id order by j.event_id desc limit 1;
+        select j.event_id, j.at into v_found from public.journal j
+        where j.account_id between p_account_id and p_account_id order by j.account_id desc, j.event_id desc limit 1; -- see 37_chain.sql
     else
-        select j.event_id, j.at into v_found from public.journal j where j.instrument_id = p_instrument_id order by j.event_id desc limit 1;
+        select j.event_id, j.at into v_found from public.journal j
+        where j.instrument_id between p_instrument_id and p_instrument_id order by j.instrument_id desc, j.event_id desc limit 1;
     end if;
     if v_found.at <= p_at then
         return v_found.event_id;
@@ -108,10 +110,12 @@ begin
     while v_low < v_high loop
         if p_account_id is not null then
             select j.event_id, j.at into v_found from public.journal j
-            where j.account_id = p_account_id and j.event_id > (v_low + v_high) / 2 order by j.event_id limit 1;
+            where j.account_id between p_account_id and p_account_id and j.event_id > (v_low + v_high) / 2
+            order by j.account_id, j.event_id limit 1;
         else
             select j.event_id, j.at into v_found from public.journal j
-            where j.instrument_id = p_instrument_id and j.event_id > (v_low + v_high) / 2 order by j.event_id limit 1;
+            where j.instrument_id between p_instrument_id and p_instrument_id and j.event_id > (v_low + v_high) / 2
+            order by j.instrument_id, j.event_id limit 1;
         end if;
         if v_found.at <= p_at and v_found.event_id <= v_high then
             v_low := v_found.event_id;
@@ -128,8 +132,8 @@ create or replace function internal.mark_at(p_instrument_id bigint, p_at timesta
 language sql stable as $$
     select j.mark
     from public.journal j
-    where j.instrument_id = p_instrument_id and j.event_id <= internal.last_event(null, p_instrument_id, p_at) and j.mark is not null
-    order by j.event_id desc
+    where j.instrument_id between p_instrument_id and p_instrument_id and j.event_id <= internal.last_event(null, p_instrument_id, p_at) and j.mark is not null
+    order by j.instrument_id desc, j.event_id desc
     limit 1
 $$;
 comment on function internal.mark_at is 'The mark of an instrument at a time, as the journal has it (rule 20); null before anything was known of it.';

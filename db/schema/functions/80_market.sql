@@ -60,7 +60,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all
     -- An account of others stands still, as one that is not there does.
     select 'account', a.account_id, coalesce((
-        select j.event_id from public.journal j where j.account_id = r.account_id order by j.event_id desc limit 1), 0)
+        select j.event_id from public.journal j
+        where j.account_id between r.account_id and r.account_id -- see 37_chain.sql
+        order by j.account_id desc, j.event_id desc limit 1), 0)
     from unnest(p_account_ids) as a (account_id)
     left join internal.readable_accounts r on r.account_id = a.account_id
 $$;
